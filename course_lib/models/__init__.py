@@ -1,0 +1,1 @@
+"""Autoregressive models, encoders, and the VAE that joins them."""

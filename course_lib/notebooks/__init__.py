@@ -1,0 +1,1 @@
+"""Notebooks on disk: refreshing outputs, keeping pairs in step, making exercises from solutions."""

@@ -1,0 +1,1 @@
+"""What training minimises, as named terms in nats per image."""

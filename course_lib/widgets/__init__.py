@@ -1,0 +1,1 @@
+"""One explorer: sliders above a picture."""

@@ -1,0 +1,1 @@
+"""The trained models: weights, cards, loading."""
