@@ -1,0 +1,56 @@
+"""Calling an answer with fresh arguments and telling what came of it, wherever the answer lives."""
+
+import contextlib
+import io
+import linecache
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.grading.specs import build
+from course_lib.grading.task import Error, Outcome
+
+PRINTED = 400
+
+
+def call(answer: Callable, arguments: Sequence[Any]) -> Outcome:
+    """Calls `answer` with copies of the arguments; exceptions are told, never raised, except KeyboardInterrupt."""
+    built = [build(argument) for argument in arguments]
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            value = answer(*built)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  SystemExit in an answer must not end the kernel
+        return Outcome(error=tell(error, answer), printed=printed.getvalue()[:PRINTED])
+    changed = tuple(i for i, (new, old) in enumerate(zip(built, arguments, strict=True)) if not unchanged(new, old))
+    return Outcome(value=value, changed=changed, printed=printed.getvalue()[:PRINTED])
+
+
+def unchanged(new: Any, old: Any) -> bool:
+    """True where a tensor argument still holds what it held."""
+    if not isinstance(old, Tensor):
+        return True
+    return new.shape == old.shape and new.dtype == old.dtype and torch.equal(new.nan_to_num(), old.nan_to_num())
+
+
+def tell(error: BaseException, answer: Callable | None = None) -> Error:
+    """The exception as data, with the last line of the answer's own file that took part."""
+    types = tuple(base.__name__ for base in type(error).__mro__)
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  a learner's exception may not print
+        message = ""
+    return Error(types, message[:1000], last_line(error, answer))
+
+
+def last_line(error: BaseException, answer: Callable | None) -> str:
+    home = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == home]
+    if not frames:
+        return ""
+    return f"line {frames[-1].lineno}: {linecache.getline(home, frames[-1].lineno).strip()}"

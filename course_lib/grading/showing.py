@@ -1,0 +1,83 @@
+"""Values, cases and differences as short text that reads the same on every machine."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib.grading.specs import Generator, Model
+from course_lib.grading.task import Case, Task
+
+LARGEST_GRID = 9
+MOST_ELEMENTS = 120
+
+
+def number(value: Any) -> str:
+    """A number in at most six digits; whole floats as whole."""
+    if isinstance(value, bool):
+        return str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in a few words: its shape and dtype, or its class."""
+    if isinstance(value, Tensor):
+        return f"tensor {list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    return "None" if value is None else type(value).__name__
+
+
+def grids(value: Tensor) -> list[str]:
+    """The rows of a small tensor, one grid for each leading index, columns aligned."""
+    cells = [number(v) for v in value.flatten().tolist()]
+    width = max((len(cell) for cell in cells), default=0)
+    columns = value.shape[-1] if value.dim() else 1
+    rows = [" ".join(c.rjust(width) for c in cells[i : i + columns]) for i in range(0, len(cells), columns)]
+    height = value.shape[-2] if value.dim() > 1 else 1
+    return [row for i, row in enumerate(rows) for row in ([""] if i and i % height == 0 else []) + [row]]
+
+
+def lines(value: Any) -> list[str]:
+    """A value as lines: a grid where it is small, else its kind and its range."""
+    if isinstance(value, Generator):
+        return [f"generator seeded with {value.seed}"]
+    if isinstance(value, Model):
+        return [f"a model with {value.kind} logits"]
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
+        return [line for part in value for line in lines(part)]
+    if not isinstance(value, Tensor):
+        return [number(value) if isinstance(value, (bool, int, float)) else repr(value)[:200]]
+    if value.numel() == 0:
+        return [kind_of(value)]
+    if value.numel() <= MOST_ELEMENTS and (value.dim() == 0 or value.shape[-1] <= LARGEST_GRID):
+        return grids(value)
+    low, high = value.to(torch.float64).aminmax()
+    return [f"{kind_of(value)}, from {number(low.item())} to {number(high.item())}"]
+
+
+def parameters(reference: Callable) -> list[str]:
+    return list(inspect.signature(reference).parameters)
+
+
+def show_call(task: Task, case: Case) -> list[str]:
+    """The call of a case; arguments that take more than one line stand beneath it."""
+    names, short, long = parameters(task.reference), [], []
+    for name, argument in zip(names, case.calls[0], strict=False):
+        text = lines(argument)
+        if len(text) == 1 and len(text[0]) < 40:
+            short.append(f"{name}={text[0]}")
+        else:
+            short.append(name)
+            long += [f"  {name}, {kind_of(argument)}:", *(f"    {line}" for line in text)]
+    about = [f"  ({case.about})"] if case.about else []
+    return [f"  {task.function}({', '.join(short)})", *about, *long]
+
+
+def side_by_side(left: list[str], right: list[str], titles: tuple[str, str]) -> list[str]:
+    """Two blocks of lines as two titled columns."""
+    left, right = [titles[0], *left], [titles[1], *right]
+    width = max(map(len, left)) + 4
+    height = max(len(left), len(right))
+    pairs = zip(left + [""] * (height - len(left)), right + [""] * (height - len(right)), strict=True)
+    return [f"  {a:<{width}}{b}".rstrip() for a, b in pairs]
