@@ -1,0 +1,42 @@
+"""Whether a .py and the .ipynb beside it still hold the same cells."""
+
+from pathlib import Path
+
+import jupytext
+from jupytext.compare import NotebookDifference, compare_notebooks
+from nbformat import NotebookNode
+
+FORMAT = "py:percent"
+KEPT_CELL_METADATA = ("tags", "nbgrader")
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """A .py (percent format) or an .ipynb, with the metadata that both can hold and no other."""
+    nb = jupytext.read(path, fmt=FORMAT if path.suffix == ".py" else None)
+    nb.metadata = NotebookNode(kernelspec=nb.metadata.get("kernelspec", NotebookNode(KERNELSPEC)))
+    for cell in nb.cells:
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
+    return nb
+
+
+def difference(expected: Path, actual: Path) -> str:
+    """The first difference between the cells of two notebooks, outputs aside, in words; empty if there is none."""
+    ours, theirs = read_notebook(expected), read_notebook(actual)
+    theirs.metadata = ours.metadata
+    try:
+        compare_notebooks(theirs, ours, fmt=FORMAT)
+    except NotebookDifference as found:
+        return str(found)
+    return ""
+
+
+def notebook_of(source: Path) -> Path:
+    """chapters/02_x.py -> chapters/02_x.ipynb."""
+    return source.with_suffix(".ipynb")
+
+
+def unrun_cells(path: Path) -> list[int]:
+    """Numbers, from 1 and counting every cell, of the code cells of an .ipynb that were saved without being run."""
+    cells = enumerate(read_notebook(path).cells, start=1)
+    return [number for number, cell in cells if cell.cell_type == "code" and cell.execution_count is None]
