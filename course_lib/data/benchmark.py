@@ -1,8 +1,9 @@
 """MNIST, the papers' benchmark."""
 
+from .content import DataFile, Registry
 from .idx import parse_idx
 from .splits import Split, Splits, from_grey_levels
-from .store import DataFile, Registry, read
+from .store import read
 
 MNIST = Registry(
     folder="mnist",

@@ -23,7 +23,9 @@ def parse_idx(content: bytes, name: str = "IDX data") -> UInt8[Tensor, "..."]:
     if content[2] != UNSIGNED_BYTE:
         raise FormatError(f"{name}: type code {content[2]}, expected {UNSIGNED_BYTE} (unsigned bytes)")
     start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise FormatError(f"{name}: ends inside its header, after {len(content)} bytes")
     shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
     if len(content) != start + math.prod(shape):
         raise FormatError(f"{name}: the header announces shape {shape}, {len(content) - start:,} bytes follow")
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).view(shape)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape)

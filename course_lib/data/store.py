@@ -1,87 +1,56 @@
-"""Finding a data file: the learner's folder, the one beside the checkout, the cache, then the mirrors."""
+"""Where a data file is found: the learner's folder, the one beside the checkout, the cache, the mirrors."""
 
-import gzip
-import hashlib
+import errno
 import os
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
-from .errors import CorruptFileError, DataFolderError, MissingFileError, TruncatedFileError, WebPageError
+from .content import DataFile, Registry, verified
+from .errors import CacheError, DataError, DataFolderError, DiskFullError, MissingFileError
+from .mirrors import download
 
-VARIABLE = "COURSE_DATA"
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A published file: its name, and checksums of the uncompressed content, since gzip wrappings differ."""
-
-    name: str
-    sha256: str
-    md5: str
-
-
-@dataclass(frozen=True)
-class Registry:
-    """The files of a data set by role, the folder they are kept in, and where they can be downloaded from."""
-
-    folder: str
-    files: Mapping[str, DataFile]
-    mirrors: tuple[str, ...]
 
 
 def read(registry: Registry, role: str) -> bytes:
     """The verified, uncompressed content of a file.
 
-    Searched in turn: the folder that COURSE_DATA names (which must then hold it), ../shared/data beside the checkout.
-    Raises a DataError.
+    Searched in turn: the folder that COURSE_DATA names (which must then hold it), ../shared/data beside the checkout,
+    the cache, the mirrors. The first two belong to the learner and are never changed; a damaged cache is renewed.
+    Raises a DataError that says what to do.
     """
     file = registry.files[role]
     path = _in_course_data(registry, file) or _under(BESIDE_THE_CHECKOUT, registry, file)
-    if path is None:
-        raise MissingFileError(f"{file.name} is not on this machine: set {VARIABLE} to the folder that holds it")
-    return verified(path.read_bytes(), file, str(path))
-
-
-def verified(raw: bytes, file: DataFile, origin: str) -> bytes:
-    """`raw`, unpacked if it is gzip, once its SHA-256 is the published one.
-
-    Raises WebPageError, TruncatedFileError or CorruptFileError; the message begins with `origin`.
-    """
-    content = _unpacked(raw, origin)
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        raise CorruptFileError(f"{origin}: not the published {file.name} (SHA-256 {found}, expected {file.sha256})")
-    return content
-
-
-def _unpacked(raw: bytes, origin: str) -> bytes:
-    if raw.lstrip()[:1] == b"<":
-        raise WebPageError(f"{origin}: a web page, not data")
-    if raw[:2] != b"\x1f\x8b":
-        return raw
+    if path is not None:
+        return _read_own(path, file)
+    cached = cache_folder() / registry.folder / file.name
     try:
-        return gzip.decompress(raw)
-    except EOFError as error:
-        raise TruncatedFileError(f"{origin}: ends too early, after {len(raw):,} bytes") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise CorruptFileError(f"{origin}: damaged gzip data ({error})") from error
+        return verified(cached.read_bytes(), file, str(cached))
+    except (OSError, DataError):
+        raw = download(registry, file)
+        _keep(raw, cached)
+        return verified(raw, file, str(cached))
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: COURSE_CACHE, or the user's cache folder."""
+    import pooch
+
+    return Path(os.environ.get("COURSE_CACHE") or pooch.os_cache("course-lib")).expanduser()
 
 
 def _in_course_data(registry: Registry, file: DataFile) -> Path | None:
     """The file in the folder that COURSE_DATA names, None where the variable is not set."""
-    if not (named := os.environ.get(VARIABLE)):
+    if not (named := os.environ.get("COURSE_DATA")):
         return None
     root = Path(named).expanduser()
     if not root.is_dir():
-        raise DataFolderError(f"{VARIABLE}={named} is not a folder: correct it, or unset it to search elsewhere")
+        raise DataFolderError(f"COURSE_DATA={named} is not a folder: correct it, or unset it to search elsewhere.")
     if path := _under(root, registry, file):
         return path
     raise MissingFileError(
-        f"{VARIABLE}={named} holds no {file.name}, neither there nor in {registry.folder}/: "
-        f"put the file there, or unset {VARIABLE} to search elsewhere"
+        f"COURSE_DATA={named} holds no {file.name}, neither there nor in {registry.folder}/: "
+        "put the file there, or unset COURSE_DATA to search elsewhere."
     )
 
 
@@ -90,3 +59,31 @@ def _under(root: Path, registry: Registry, file: DataFile) -> Path | None:
     plain = file.name.removesuffix(".gz")
     places = [folder / name for folder in (root / registry.folder, root) for name in (file.name, plain)]
     return next((path for path in places if path.is_file()), None)
+
+
+def _read_own(path: Path, file: DataFile) -> bytes:
+    """The content of a file that belongs to the learner, or what is wrong with it."""
+    try:
+        return verified(path.read_bytes(), file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except DataError as error:
+        raise type(error)(
+            f"{error}.\nYour own files are never changed: replace this one with a good copy, or move it "
+            "away and unset COURSE_DATA, and the course downloads its own."
+        ) from error
+
+
+def _keep(raw: bytes, path: Path) -> None:
+    """Write a cached file whole or not at all: beside its place first, then moved there in one step."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            part.write_bytes(raw)
+            os.replace(part, path)
+    except OSError as error:
+        advice = "set COURSE_CACHE to a folder on another disk."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"No room for {path} ({len(raw):,} bytes): free some, or {advice}") from error
+        raise CacheError(f"{path} cannot be written ({error.strerror}): mend that, or {advice}") from error
