@@ -118,7 +118,7 @@ def show(fig: Figure, alt: str) -> None:
     metadata = {"image/png": picture_metadata(fig.get_size_inches()[0], alt)}
     display({"image/png": png(fig), "text/plain": f"[figure] {alt}"}, raw=True, metadata=metadata)
     folded = f"<details><summary>The figure in words</summary>{html.escape(alt)}</details>"
-    display({"text/html": folded, "text/plain": ""}, raw=True)
+    display({"text/html": folded}, raw=True)
     plt.close(fig)
 
 

@@ -36,6 +36,7 @@ def execute(nb: NotebookNode, folder: Path) -> None:
         timeout=CELL_SECONDS,
         record_timing=False,
         coalesce_streams=True,
+        extra_arguments=["--IPKernelApp.log_level=40"],
         on_cell_start=remember,
         resources={"metadata": {"path": str(folder)}},
     )
