@@ -57,7 +57,7 @@ def compare_values(output: Tensor, expected: Tensor, rtol: float) -> str | None:
     """None where |output - expected| <= rtol (|expected| + typical size of expected), or both are the same infinity."""
     finite = expected[expected.isfinite()].abs()
     size = finite.mean().item() if len(finite) else 0.0
-    close = (output - expected).abs() <= rtol * (expected.abs() + size)
+    close = expected.isfinite() & ((output - expected).abs() <= rtol * (expected.abs() + size))
     close |= (output == expected) | (output.isnan() & expected.isnan())
     return None if bool(close.all()) else difference(output, expected)
 

@@ -135,7 +135,7 @@ def explain(
     else:
         detail += answers(outcome, expected)
     detail += [f"  it printed: {outcome.printed.strip()}"] if outcome.printed.strip() else []
-    detail += [f"  Looks like this: {mistake.diagnosis}"] if mistake else []
+    detail += [f"  What happened: {mistake.diagnosis}"] if mistake else []
     verb = "raised an exception" if status == "error" else "is wrong"
     headline = f"not yet: case {i + 1} of {len(cases)} {verb}"
     return Verdict(task, status, headline, tuple(detail), mistake.name if mistake else "")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.grading.plain import Other
 from course_lib.grading.specs import Generator, Model
 from course_lib.grading.task import Case, Task
 
@@ -25,6 +26,8 @@ def kind_of(value: Any) -> str:
     """What a value is, in a few words: its shape and dtype, or its class."""
     if isinstance(value, Tensor):
         return f"tensor {list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, Other):
+        return value.name
     return "None" if value is None else type(value).__name__
 
 
@@ -46,6 +49,8 @@ def lines(value: Any) -> list[str]:
         return [f"a model with {value.kind} logits"]
     if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
         return [line for part in value for line in lines(part)]
+    if isinstance(value, Other):
+        return [value.name]
     if not isinstance(value, Tensor):
         return [number(value) if isinstance(value, (bool, int, float)) else repr(value)[:200]]
     if value.numel() == 0:

@@ -1,0 +1,167 @@
+"""The command-line grader: notebooks in, one table and one JSON file out."""
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from course_lib.grading.grader import Report, grade
+from course_lib.grading.judging import Verdict
+from course_lib.grading.supervision import Limits
+
+
+def main(argv: Sequence[str]) -> int:
+    """Grades; 0 for full marks in every notebook, 1 otherwise, 2 for a call that makes no sense."""
+    try:
+        options = parser().parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    try:
+        paths = notebooks(options.paths)
+        writable(options.json)
+    except (FileNotFoundError, OSError) as error:
+        print(f"grade: {error}", file=sys.stderr)
+        return 2
+    limits = Limits(options.seconds, options.memory, options.total or 10 * options.seconds)
+    seed = secrets.randbits(31) if options.seed is None else options.seed
+    reports = grade_all(paths, limits, seed, options.exercise, options.jobs)
+    write_json(options.json, reports, seed)
+    print("\n".join(table(reports)))
+    return 0 if all(report.full for report in reports) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="grade", description="Grade notebooks, or folders of them.")
+    made.add_argument("paths", nargs="+", metavar="PATH", help="a notebook (.ipynb) or a folder")
+    made.add_argument("--json", type=Path, default=Path("grades.json"), metavar="FILE", help="default: grades.json")
+    made.add_argument("--seconds", type=positive, default=60.0, help="for one cell, or for one task (default 60)")
+    made.add_argument("--total", type=positive, help="seconds for a whole notebook (default: 10 times --seconds)")
+    made.add_argument("--memory", type=megabytes, default=2048, metavar="MB", help="for one notebook (default 2048)")
+    made.add_argument("--jobs", type=jobs, default=max(1, (os.cpu_count() or 2) // 2), help="notebooks at a time")
+    made.add_argument(
+        "--exercise", default="", metavar="NN", help="grade as this exercise, whatever a notebook looks like"
+    )
+    made.add_argument("--seed", type=int, help="of the random cases (default: a fresh one, kept in the JSON file)")
+    return made
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise ValueError(text)
+    return value
+
+
+def megabytes(text: str) -> int:
+    return max(int(text), 512)
+
+
+def jobs(text: str) -> int:
+    return max(int(text), 1)
+
+
+def notebooks(paths: Sequence[str]) -> list[Path]:
+    """The notebooks named, and those in the folders named, without checkpoints; FileNotFoundError where there are none."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(f"there is no {path}")
+        if path.is_file() and path.suffix != ".ipynb":
+            raise FileNotFoundError(f"{path} is not a notebook (.ipynb)")
+        inside = [path] if path.is_file() else sorted(path.rglob("*.ipynb"))
+        kept = [p for p in inside if p.is_file() and (p == path or not hidden(p.relative_to(path)))]
+        if not kept:
+            raise FileNotFoundError(f"there are no notebooks in {path}")
+        found += kept
+    return list(dict.fromkeys(path.resolve() for path in found))
+
+
+def hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def grade_all(paths: list[Path], limits: Limits, seed: int, exercise: str, jobs: int) -> list[Report]:
+    """The reports in the order of the paths, several notebooks at a time; an interruption ends every worker."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(grade, path, limits, seed, exercise) for path in paths]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            limits.stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def table(reports: Sequence[Report]) -> list[str]:
+    """One row for each notebook, with its troubles and its tasks beneath it."""
+    rows = [("notebook", "score", "message")]
+    for report in reports:
+        notes = list(report.messages) or ["full marks" if report.full else ""]
+        rows.append((shown(report.path), f"{report.score} / {report.points}", notes[0]))
+        rows += [("", "", note) for note in notes[1:]]
+        rows += [(f"  {v.task.id}", f"{v.score} / {v.task.points}", message(v)) for v in report.verdicts]
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+
+
+def shown(path: Path) -> str:
+    """The path from the current folder where that is shorter."""
+    return min(str(path), os.path.relpath(path), key=len)
+
+
+def message(verdict: Verdict) -> str:
+    """The headline, what differs, and the mistake by its name."""
+    first = f" ({verdict.detail[0].strip()})" if verdict.status in ("wrong", "error") and verdict.detail else ""
+    named = f"; {verdict.diagnosis}" if verdict.diagnosis else ""
+    return f"{verdict.headline}{first}{named}"
+
+
+def as_data(report: Report) -> dict:
+    """A report as plain data for the JSON file."""
+    tasks = [
+        {
+            "id": v.task.id,
+            "score": v.score,
+            "points": v.task.points,
+            "status": v.status,
+            "diagnosis": v.diagnosis,
+            "message": message(v),
+            "detail": list(v.detail),
+        }
+        for v in report.verdicts
+    ]
+    return {
+        "path": str(report.path),
+        "exercise": report.exercise,
+        "score": report.score,
+        "points": report.points,
+        "full": report.full,
+        "messages": list(report.messages),
+        "tasks": tasks,
+    }
+
+
+def writable(path: Path) -> None:
+    """OSError where the results could not be written: better known before the grading than after it."""
+    with tempfile.TemporaryFile(dir=path.resolve().parent):
+        pass
+
+
+def write_json(path: Path, reports: Sequence[Report], seed: int) -> None:
+    """Writes beside the target and renames, so that a reader never meets half a file."""
+    data = {"version": 1, "seed": seed, "notebooks": [as_data(report) for report in reports]}
+    descriptor, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=".grades-", suffix=".json")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(data, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
