@@ -1,0 +1,41 @@
+"""The diagonal Gaussian: the encoder's answer, and the prior."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass
+class DiagonalGaussian:
+    """N(mu, diag(exp(log_var))), one per image. `log_var` is the log of the variance, not of the standard deviation."""
+
+    mu: Float[Tensor, "batch code"]
+    log_var: Float[Tensor, "batch code"]
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "batch code"]:
+        """z = mu + exp(log_var / 2) * e with e ~ N(0, I): differentiable in mu and log_var.
+
+        Source: Kingma and Welling (2014), arXiv 1312.6114, section 2.4.
+        """
+        e = torch.randn(self.mu.shape, generator=generator, device=generator.device, dtype=self.mu.dtype)
+        return self.mu + (self.log_var / 2).exp() * e.to(self.mu.device)
+
+    def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
+        """log N(z; mu, exp(log_var)) in nats, summed over the dimensions of the code."""
+        square = (z - self.mu) ** 2 / self.log_var.exp()
+        return -0.5 * (square + self.log_var + math.log(2 * math.pi)).sum(-1)
+
+    def kl_to_standard_normal(self) -> Float[Tensor, " batch"]:
+        """KL(q, N(0, I)) = 1/2 sum_d (mu_d^2 + var_d - 1 - log var_d), in nats per image.
+
+        Source: Kingma and Welling (2014), arXiv 1312.6114, appendix B.
+        """
+        return 0.5 * (self.mu**2 + self.log_var.exp() - 1 - self.log_var).sum(-1)
+
+
+def standard_normal_log_prob(z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
+    """log N(z; 0, I) in nats, summed over the dimensions of the code."""
+    return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)

@@ -1,0 +1,98 @@
+"""How each model of the zoo is built, from which data, and by which objective: all that is needed to train it again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.data import digits, mnist, threshold
+from course_lib.measurement.information import information
+from course_lib.measurement.likelihood import exact_nll, iwae_nll
+from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.vae import VAE, pixelcnn_vae
+from course_lib.objectives.infovae import InfoVAE
+from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.training.fit import Plan
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {"PixelCNN": PixelCNN, "pixelcnn_vae": pixelcnn_vae}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model: `builder` and `arguments` make it, `train_images` and `objective` and `plan` train it.
+
+    `evaluate` returns the measurements that the card carries.
+    """
+
+    purpose: str
+    builder: str
+    arguments: dict
+    data: str
+    objective_name: str
+    objective: Callable
+    plan: Plan
+    train_images: Callable[[], Tensor]
+    evaluate: Callable[[nn.Module], dict]
+
+    def build(self) -> nn.Module:
+        """The untrained model, its weights drawn from the plan's seed."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.plan.seed)
+            return BUILDERS[self.builder](**self.arguments)
+
+
+def binary_digits(split: str) -> Tensor:
+    """The digits of one split, black where the grey level is above one half: [n, 1, 8, 8]."""
+    return threshold(getattr(digits(), split).images)
+
+
+def evaluate_pixelcnn_mnist(model: PixelCNN) -> dict:
+    """NLL of the 10,000 test images, and of the validation images."""
+    splits = mnist()
+    return {
+        "nll_test": vars(exact_nll(model, splits.test.images, seed=0)),
+        "nll_validation": vars(exact_nll(model, splits.validation.images, seed=0)),
+    }
+
+
+def evaluate_digits_vae(model: VAE) -> dict:
+    """NLL and information on the test digits."""
+    x, generator = binary_digits("test"), torch.Generator().manual_seed(0)
+    nll = iwae_nll(model, x, samples=500, generator=generator, binarisation="threshold 0.5")
+    return {"nll_test": vars(nll), "information_test": vars(information(model, x, generator))}
+
+
+PUZZLE = dict(image_shape=(1, 8, 8), code_size=8, hidden=128, width=16, depth=4, first_kernel=5)
+
+
+def puzzle(name: str, objective: InfoVAE) -> Recipe:
+    """One of the two models of chapter 00: same data, same architecture, same budget, another objective."""
+    return Recipe(
+        purpose="chapter 00, the puzzle",
+        builder="pixelcnn_vae",
+        arguments=PUZZLE,
+        data="digits, threshold 0.5",
+        objective_name=name,
+        objective=objective,
+        plan=Plan(steps=1500, batch_size=128),
+        train_images=lambda: binary_digits("train"),
+        evaluate=evaluate_digits_vae,
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "pixelcnn_mnist": Recipe(
+        purpose="chapter 02, a plain PixelCNN at the papers' picture size",
+        builder="PixelCNN",
+        arguments=dict(image_shape=(1, 28, 28), width=32, depth=7, kernel=3, first_kernel=7),
+        data="mnist, dynamic binarisation, 50,000 training images",
+        objective_name="maximum likelihood",
+        objective=negative_log_likelihood,
+        plan=Plan(steps=10_000, batch_size=50, bf16=True),
+        train_images=lambda: mnist().train.images,
+        evaluate=evaluate_pixelcnn_mnist,
+    ),
+    "puzzle_a": puzzle("InfoVAE, alpha 0.8, lambd 100, MMD", InfoVAE(alpha=0.8, lambd=100.0)),
+    "puzzle_b": puzzle("ELBO", InfoVAE()),
+}
