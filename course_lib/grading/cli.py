@@ -66,7 +66,7 @@ def jobs(text: str) -> int:
 
 
 def notebooks(paths: Sequence[str]) -> list[Path]:
-    """The notebooks named, and those in the folders named, without checkpoints; FileNotFoundError where there are none."""
+    """The notebooks named and those in folders named, without checkpoints; FileNotFoundError where there are none."""
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():

@@ -41,7 +41,7 @@ class Report:
 
 
 def grade(path: Path, limits: Limits, seed: int, exercise: str = "") -> Report:
-    """The report on one notebook; whatever its code does, there is one, in not much more than `limits.total` seconds."""
+    """The report on one notebook; whatever its code does, there is one, soon after `limits.total` seconds."""
     try:
         submission = read(path, exercise)
     except Unreadable as error:

@@ -97,14 +97,16 @@ def recognise(task: Task, cases: list[Case], outcomes: list[Outcome], expected: 
     Failing that, the one most like it among those alike on the first failing case and on half of all failing cases.
     """
     fails = [bool(disagreement(task, *row)) for row in zip(cases, outcomes, expected, strict=True)]
-    best, most = None, sum(fails) / 2
+    first, best, most = fails.index(True), None, sum(fails) / 2
     for mistake in task.mistakes:
+        if not similar(task, cases[first], outcomes[first], ask(direct(mistake.answer), cases[first]), expected[first]):
+            continue
         theirs = [ask(direct(mistake.answer), case) for case in cases]
         alike = [similar(task, *row) for row in zip(cases, outcomes, theirs, expected, strict=True)]
         if all(alike):
             return mistake
         common = sum(a for a, f in zip(alike, fails, strict=True) if f)
-        if alike[fails.index(True)] and common >= most and mistake is not best:
+        if common >= most:
             best, most = mistake, common + 0.5
     return best
 

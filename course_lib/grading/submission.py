@@ -52,7 +52,7 @@ def grade_ids(notebook: dict) -> str:
 
 
 def which_exercise(path: Path, cells: tuple[str, ...], ids: str) -> str:
-    """The exercise of which most tasks can be seen: by a check, a function of that name, or a grade id; then by file name.
+    """The exercise of which most tasks can be seen, by a check, a function or a grade id; failing that, by file name.
 
     Only the number is taken from the notebook, never the list of its tasks: a deleted cell does not shrink the total.
     """

@@ -1,7 +1,7 @@
 """The process in which a learner's code runs: cells and calls at the judge's command, answers as plain data.
 
-Started as `python -P -m course_lib.grading.worker MEGABYTES`. The judge speaks on standard input and listens on standard
-output; both are moved aside before any learner's code runs, so that nothing printed can mix with the answers.
+Started as `python -P -m course_lib.grading.worker MEGABYTES`. The judge speaks on standard input and listens on
+standard output; both are moved aside before any learner's code runs, so that nothing printed mixes with the answers.
 """
 
 import os
