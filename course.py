@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
-# The environment takes 1.5 GB; pip holds what it has downloaded beside it while it unpacks.
+# The environment takes 1.7 GB; pip holds what it has downloaded beside it while it unpacks.
 NEEDED_GIGABYTES = 3
+NVIDIA_NOTE = " (on Linux 9 GB with NVIDIA's libraries, which `--cpu` leaves out)"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 
 ROOT = Path(__file__).resolve().parent
@@ -34,6 +35,8 @@ NETWORK_SIGNS = re.compile(
 )
 DISK_SIGNS = re.compile(r"No space left on device|Errno 28\b|WinError 112\b|Disk quota exceeded|Errno 122\b")
 MISSING_SIGN = re.compile(r"No matching distribution found for (\S+)")
+# pip looks for it first, and it runs on every machine: an index without it is none.
+BUILD_TOOL = "hatchling"
 
 
 class CourseError(Exception):
@@ -246,7 +249,7 @@ def rebuild(cpu):
     """Make `.venv` anew. On failure or Ctrl-C the former one is back in its place."""
     check_before_building()
     started = time.time()
-    say("Making the environment in .venv: once, a few minutes, about {} GB.".format("1.5" if cpu else "1.5 to 7"))
+    say("Making the environment in .venv. This takes a few minutes, once.")
     try:
         with stop_signals_interrupt():
             if ENVIRONMENT.exists():
@@ -287,8 +290,8 @@ def check_before_building():
 def disk_full(detail):
     """Return the error for too little space."""
     return CourseError(
-        "The disk is full: {}, and the environment needs about {} GB to be made (more with NVIDIA's libraries, "
-        "which `--cpu` leaves out). Free some space and run the same command again.".format(detail, NEEDED_GIGABYTES)
+        "The disk is full: {}, and making the environment takes {} GB{}. "
+        "Free some space and run the same command again.".format(detail, NEEDED_GIGABYTES, NVIDIA_NOTE)
     )
 
 
@@ -368,7 +371,7 @@ def explain(output):
     if DISK_SIGNS.search(output):
         return disk_full("pip could not write its files")
     missing = MISSING_SIGN.search(output)
-    if NETWORK_SIGNS.search(output) or (missing and os.environ.get("PIP_NO_INDEX")):
+    if NETWORK_SIGNS.search(output) or (missing and missing.group(1).startswith(BUILD_TOOL)):
         return Offline(
             "There is no network, or pip's package index does not answer, and the course's packages are not installed "
             "yet. Connect once and run the same command again; later it works offline. {}".format(log_note())
