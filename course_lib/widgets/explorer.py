@@ -1,5 +1,6 @@
 """Sliders above a picture, and the picture alone where sliders cannot run."""
 
+import base64
 import html
 import traceback
 from collections.abc import Callable, Hashable, Sequence
@@ -10,7 +11,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from course_lib.figures.style import picture_metadata, png
+from course_lib.figures.style import CSS_PIXELS_PER_INCH, picture_metadata, png
 
 WIDE_LABELS = {"description_width": "9em"}
 PICTURES_KEPT = 64
@@ -103,7 +104,7 @@ class Explorer:
         Explorer(draw, alt="The field grows with depth.", depth=IntRange(1, 8, start=3), kernel=Choice([3, 5, 7]))
 
     A saved notebook, GitHub and a terminal have no kernel behind them: they show the picture at the start values,
-    or its description. An error in the first drawing is raised; a later one is shown under the controls.
+    or its description. An error in the first drawing is raised; a later one is shown in place of the picture.
     """
 
     def __init__(self, draw: Callable[..., Figure], *, alt: str | Callable[..., str], **controls: Control):
@@ -112,12 +113,9 @@ class Explorer:
             name: control.control(control.label or name.replace("_", " ")) for name, control in controls.items()
         }
         self._picture = lru_cache(PICTURES_KEPT)(self._render)
-        data, inches, words = self._picture(*self.values.values())
-        layout = ipywidgets.Layout(width=f"{picture_metadata(inches, words)['width']}px", max_width="100%")
-        # A title is the accessible name of an <img> without alt, and ipywidgets sets no alt.
-        self._image = ipywidgets.Image(value=data, format="png", tooltip=words, layout=layout)
-        self._trouble = ipywidgets.HTML()
-        self._box = ipywidgets.VBox([*self._controls.values(), self._trouble, self._image])
+        # ipywidgets.Image knows no alternative text, and fails in the browser when given a tooltip instead.
+        self._shown = ipywidgets.HTML(_img(*self._picture(*self.values.values())))
+        self._box = ipywidgets.VBox([*self._controls.values(), self._shown])
         for control in self._controls.values():
             control.observe(self._redraw, names="value")
 
@@ -131,8 +129,8 @@ class Explorer:
         for name, value in values.items():
             self._controls[name].value = value
 
-    def _render(self, *values) -> tuple[bytes, float, str]:
-        """PNG, width in inches, description; whatever `draw` left open is closed, even if it failed."""
+    def _render(self, *values) -> tuple[bytes, float, float, str]:
+        """PNG, width and height in inches, description; what `draw` left open is closed, even if it failed."""
         named = dict(zip(self._controls, values, strict=True))
         others = set(plt.get_fignums())
         try:
@@ -140,7 +138,7 @@ class Explorer:
             if not isinstance(fig, Figure):
                 raise TypeError(f"draw(...) must return a matplotlib Figure, not {type(fig).__name__}.")
             words = self._alt(**named) if callable(self._alt) else self._alt
-            return png(fig), fig.get_size_inches()[0], words
+            return png(fig), *fig.get_size_inches(), words
         finally:
             for number in set(plt.get_fignums()) - others:
                 plt.close(number)
@@ -148,23 +146,25 @@ class Explorer:
     def _redraw(self, _change) -> None:
         """Shows the picture of the present values, or what went wrong in drawing it."""
         try:
-            data, _, words = self._picture(*self.values.values())
-        except Exception as error:  # noqa: BLE001 (whatever a learner's drawing raises is for the learner to read)
-            self._trouble.value = _trouble(error)
-            self._image.layout.display = "none"
-            return
-        self._trouble.value = ""
-        self._image.layout.display = None
-        self._image.value, self._image.tooltip = data, words
+            self._shown.value = _img(*self._picture(*self.values.values()))
+        except Exception as error:  # whatever a drawing raises, its author is the one to read it
+            self._shown.value = _trouble(error)
 
     def __repr__(self) -> str:
         return f"Explorer({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
 
     def _repr_mimebundle_(self, **_) -> tuple[dict, dict]:
         """The live controls, the picture, the words: the page shows the first of these that it can."""
-        png_bytes, inches, words = self._picture(*self.values.values())
+        png_bytes, inches, _, words = self._picture(*self.values.values())
         data = {**self._box._repr_mimebundle_(), "image/png": png_bytes, "text/plain": f"{self!r}\n{words}"}
         return data, {"image/png": picture_metadata(inches, words)}
+
+
+def _img(data: bytes, width: float, height: float, words: str) -> str:
+    """A PNG as an HTML element with alternative text; its size (inches) is fixed, so that the page does not jump."""
+    pixels = f'width="{width * CSS_PIXELS_PER_INCH:.0f}" height="{height * CSS_PIXELS_PER_INCH:.0f}"'
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" alt="{html.escape(words)}" {pixels} decoding="sync" style="height: auto">'
 
 
 def _trouble(error: Exception) -> str:
