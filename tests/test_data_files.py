@@ -303,8 +303,11 @@ def test_when_every_mirror_fails_each_is_named_with_its_fault(server, cache, dea
 
 
 def test_offline_with_an_empty_cache_says_so(dead):
-    with pytest.raises(OfflineError, match="(?s)not on this machine and no mirror answers.*Connect.*COURSE_DATA"):
+    with pytest.raises(
+        OfflineError, match="(?s)not on this machine and no mirror answers.*Connect.*COURSE_DATA"
+    ) as caught:
         _load(dead, dead)
+    assert caught.value.__context__ is None, "the learner sees one message, not a chain of them"
 
 
 def test_offline_with_a_damaged_cache_leaves_it_for_the_next_call(cache, dead, server):

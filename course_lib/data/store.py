@@ -24,12 +24,8 @@ def read(registry: Registry, role: str) -> bytes:
     if path is not None:
         return _read_own(path, file)
     cached = cache_folder() / registry.folder / file.name
-    try:
-        return verified(cached.read_bytes(), file, str(cached))
-    except (OSError, DataError):
-        raw = download(registry, file)
-        _keep(raw, cached)
-        return verified(raw, file, str(cached))
+    content = _read_cached(cached, file)
+    return _renew(cached, registry, file) if content is None else content
 
 
 def cache_folder() -> Path:
@@ -72,6 +68,21 @@ def _read_own(path: Path, file: DataFile) -> bytes:
             f"{error}.\nYour own files are never changed: replace this one with a good copy, or move it "
             "away and unset COURSE_DATA, and the course downloads its own."
         ) from error
+
+
+def _read_cached(path: Path, file: DataFile) -> bytes | None:
+    """The content of a cached file, None where there is none or a damaged one."""
+    try:
+        return verified(path.read_bytes(), file, str(path))
+    except (OSError, DataError):
+        return None
+
+
+def _renew(path: Path, registry: Registry, file: DataFile) -> bytes:
+    """The content of a file, downloaded and kept in the cache."""
+    raw = download(registry, file)
+    _keep(raw, path)
+    return verified(raw, file, str(path))
 
 
 def _keep(raw: bytes, path: Path) -> None:
