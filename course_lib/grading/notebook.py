@@ -27,7 +27,8 @@ def check(task_id: str, answer: Callable, strict: bool = False) -> None:
     task = _find(task_id)
     if task is None or not callable(answer):
         return _say(_misuse(task_id, task, answer), strict)
-    verdict = judge(task, _patient(answer), torch.Generator().manual_seed(zlib.crc32(task_id.encode())))
+    with torch.random.fork_rng(devices=[]):
+        verdict = judge(task, _patient(answer), torch.Generator().manual_seed(zlib.crc32(task_id.encode())))
     if not (strict and verdict.status == "right"):
         _say("\n".join(report(verdict)), strict)
 

@@ -1,0 +1,168 @@
+"""check and hint, as a learner meets them."""
+
+import math
+
+import pytest
+import torch
+
+from course_lib.grading import check, hint, when_solved
+from course_lib.grading import notebook as notebook_module
+from course_lib.grading.comparing import compare
+from course_lib.grading.task import Case
+
+
+def right(nats):
+    return nats / math.log(2)
+
+
+def endless(nats):
+    while True:
+        pass
+
+
+def test_a_right_answer_gets_one_line(capsys):
+    check("00.nats_to_bits", right)
+    assert capsys.readouterr().out == "00.nats_to_bits: right on all 4 cases. 1 of 1 points.\n"
+
+
+def test_a_wrong_answer_is_shown_its_smallest_case_and_its_diagnosis(capsys):
+    check("02.mask_a", lambda k: torch.ones(k, k))
+    told = capsys.readouterr().out
+    assert "mask_a(kernel_size=3)" in told
+    assert "  1 1 1       1 1 1\n  1 0 0       1 1 1\n  0 0 0       1 1 1\n" in told
+    check("02.mask_b", lambda k: torch.tril(torch.ones(k, k)))
+    assert "What happened: this is a triangle" in capsys.readouterr().out
+
+
+def test_a_check_says_the_same_at_every_run(capsys):
+    for task_id, answer in (("02.mask_a", lambda k: torch.rand(k, k) * 0), ("02.masked_conv2d", lambda *a: a[0])):
+        check(task_id, answer)
+        first = capsys.readouterr().out
+        check(task_id, answer)
+        assert capsys.readouterr().out == first
+
+
+def test_an_endless_answer_is_stopped(capsys, monkeypatch):
+    monkeypatch.setattr(notebook_module, "SECONDS", 0.2)
+    check("00.nats_to_bits", endless)
+    assert "did not answer within 0.2 s: does a loop never end?" in capsys.readouterr().out
+    check("00.nats_to_bits", right)
+    assert "right on all" in capsys.readouterr().out
+
+
+def test_an_answer_that_sleeps_is_stopped(capsys, monkeypatch):
+    monkeypatch.setattr(notebook_module, "SECONDS", 0.2)
+    import time
+
+    check("00.nats_to_bits", lambda nats: time.sleep(100))
+    assert "did not answer within 0.2 s" in capsys.readouterr().out
+
+
+def test_an_interruption_by_the_learner_is_not_swallowed():
+    def interrupted(nats):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("00.nats_to_bits", interrupted)
+
+
+def test_an_exception_is_told_with_the_line_that_raised_it(capsys):
+    def clumsy(nats):
+        return nats.logarithm
+
+    check("00.nats_to_bits", clumsy)
+    told = capsys.readouterr().out
+    assert "AttributeError: 'float' object has no attribute 'logarithm'" in told
+    assert ": return nats.logarithm" in told
+
+
+def test_an_answer_that_leaves_the_program_does_not(capsys):
+    check("00.nats_to_bits", lambda nats: exit(0))
+    assert "SystemExit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (None, "is a `return` missing?"),
+        (torch.tensor([math.nan, 1.0, 2.0]), "1 of 3 values are NaN"),
+        (torch.tensor([-1.0, -2.0, -4.0]), "the opposite sign"),
+        (torch.tensor([1.0, 2.0, 4.0]) / 784, "a division by 784: a mean where a sum belongs?"),
+        (torch.tensor([1.0, 2.0, 4.0]) / math.log(2), "ln 2 lies between nats and bits"),
+        (torch.tensor([1.0, 2.0, 5.0]), "the largest difference is at [2]: 5 where 4 belongs"),
+        (torch.ones(4), "the shape should be [3], and it is [4]"),
+        (torch.tensor([1, 2, 4]), "the dtype should be float32, and it is int64"),
+        ([1.0, 2.0, 4.0], "a torch tensor was expected, and list came back"),
+        (torch.tensor([1.0, 2.0, 4.0], requires_grad=True) + 1e-7, None),
+    ],
+)
+def test_an_unknown_mistake_is_described(output, told):
+    said = compare(Case(()), output, torch.tensor([1.0, 2.0, 4.0]))
+    assert said is None if told is None else told in said
+
+
+def test_infinities_do_not_excuse_other_values():
+    assert compare(Case(()), torch.tensor([-math.inf, 5.0]), torch.tensor([-math.inf, 1.0]))
+    assert compare(Case(()), torch.tensor([0.0]), torch.tensor([-math.inf]))
+    assert compare(Case(()), torch.tensor([-math.inf, 1.0]), torch.tensor([-math.inf, 1.0])) is None
+
+
+def test_an_argument_changed_in_place_is_told(capsys):
+    def writes(x, weight, bias, kind, colours):
+        x += 1
+        return x
+
+    check("02.masked_conv2d", writes)
+    assert "wrong" in capsys.readouterr().out
+
+
+def test_an_unknown_task_lists_the_known_ones(capsys):
+    check("02.mask_c", right)
+    told = capsys.readouterr().out
+    assert "There is no task '02.mask_c'" in told
+    assert "02.mask_a, 02.mask_b" in told
+
+
+def test_a_result_instead_of_a_function_is_told(capsys):
+    check("02.mask_a", torch.zeros(3, 3))
+    assert 'check("02.mask_a", mask_a), without brackets' in capsys.readouterr().out
+
+
+def test_strict_raises_for_a_wrong_answer_and_is_silent_for_a_right_one(capsys):
+    assert check("00.nats_to_bits", right, strict=True) is None
+    assert capsys.readouterr().out == ""
+    with pytest.raises(AssertionError, match="not yet"):
+        check("00.nats_to_bits", lambda nats: nats, strict=True)
+    with pytest.raises(AssertionError, match="no task"):
+        check("99.nothing", right, strict=True)
+
+
+def test_hints_open_one_at_a_time(capsys, monkeypatch):
+    monkeypatch.setattr(notebook_module, "_opened", {})
+    for told in (
+        "hint 1 of 3 (nudge)",
+        "hint 2 of 3 (formula)",
+        "hint 3 of 3 (skeleton)",
+        "solutions/02",
+        "solutions/02",
+    ):
+        hint("02.mask_a")
+        assert told in capsys.readouterr().out
+    hint("02.mask_b")
+    assert "hint 1 of 3" in capsys.readouterr().out
+
+
+def test_a_check_leaves_the_global_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    check("02.sample", lambda model, shape, generator: torch.bernoulli(torch.full(shape, 0.5)))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_cell_waits_for_a_function_that_is_not_written(capsys):
+    with when_solved():
+        raise NotImplementedError
+    assert "waiting for a function above" in capsys.readouterr().out
+    with pytest.raises(ValueError), when_solved():
+        raise ValueError
