@@ -63,7 +63,7 @@ class Choice:
         if start not in self.options:
             raise ValueError(f"The start {start!r} is none of the options {list(self.options)}.")
         options = [(str(option), option) for option in self.options]
-        return ipywidgets.Dropdown(options=options, value=start, description=label, style=WIDE_LABELS)
+        return ipywidgets.Dropdown(options=options, value=start, **_named(label))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Toggle:
 
     def control(self, label: str) -> ipywidgets.ValueWidget:
         """The box."""
-        return ipywidgets.Checkbox(self.start, description=label, style=WIDE_LABELS)
+        return ipywidgets.Checkbox(self.start, **_named(label))
 
 
 Control = IntRange | FloatRange | Choice | Toggle
@@ -89,10 +89,15 @@ def _within(low: float, high: float, start: float | None) -> float:
     return start
 
 
+def _named(label: str) -> dict:
+    """What all controls share: a label and room for it. Without a tooltip, ipywidgets sets the tooltip "null"."""
+    return {"description": label, "tooltip": label, "style": WIDE_LABELS}
+
+
 def _looks(label: str) -> dict:
-    """What all sliders share: a label, room for it, and silence while being dragged."""
+    """What all sliders share: their name, some length, and silence while being dragged."""
     layout = ipywidgets.Layout(width="30em", max_width="100%")
-    return {"description": label, "continuous_update": False, "style": WIDE_LABELS, "layout": layout}
+    return {**_named(label), "continuous_update": False, "layout": layout}
 
 
 class Explorer:
