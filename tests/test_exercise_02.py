@@ -1,6 +1,7 @@
 """Exercise 02, and the warm-up of chapter 00: right answers accepted, wrong ones told apart, one source for both files."""
 
 import json
+import linecache
 import re
 from pathlib import Path
 
@@ -47,11 +48,20 @@ def test_every_mistake_the_library_knows_is_wrong_and_recognised_as_itself(task)
         assert verdict(task.id, mistake.answer).diagnosis == mistake.name
 
 
+def in_words(answer) -> str:
+    """A wrong answer by its name, or as the line of source that makes it."""
+    parts = [answer, *(cell.cell_contents for cell in answer.__closure__ or () if callable(cell.cell_contents))]
+    for part in parts:
+        if part.__name__ == "<lambda>":
+            line = linecache.getline(part.__code__.co_filename, part.__code__.co_firstlineno).strip()
+            return re.sub(r'^\(|, "\w+"\),$', "", line)
+    maker, _, inner = answer.__qualname__.partition(".")
+    return f"{maker}({', '.join(part.__name__ for part in parts[1:])})" if inner else maker
+
+
 def test_every_task_has_five_wrong_answers_and_two_right_ones(capsys):
     rows = [("task", "wrong answer", "diagnosis")]
-    rows += [
-        (task_id, answer.__qualname__.removesuffix(".<locals>.answer"), name) for task_id, answer, name in WRONG_ANSWERS
-    ]
+    rows += [(task_id, in_words(answer), name) for task_id, answer, name in WRONG_ANSWERS]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     with capsys.disabled():
         print()

@@ -129,14 +129,26 @@ class Session:
 
     def absent(self, function: str) -> str:
         """Why a function is not there: the trouble of the cell that would define it, if there is one."""
-        defines = re.compile(rf"^\s*(async )?(def|class) {function}\b|^{function} *=", re.MULTILINE)
-        for cell, text in {**self.failed, **self.fatal}.items():
-            if defines.search(self.submission.cells[cell]):
-                return f"no function {function}: cell {cell + 1} {text}"
-        return f"no function {function} in the notebook"
+        cell = self.culprit(function)
+        if cell is None:
+            return f"no function {function} in the notebook"
+        return f"no function {function}: cell {cell + 1} {self.troubles()[cell]}"
+
+    def culprit(self, name: str) -> int | None:
+        """The cell that would have defined a name and came to grief."""
+        defines = re.compile(rf"^\s*(async )?(def|class) {name}\b|^{name} *=", re.MULTILINE)
+        return next((cell for cell in self.troubles() if defines.search(self.submission.cells[cell])), None)
+
+    def troubles(self) -> dict[int, str]:
+        return dict(sorted({**self.failed, **self.fatal}.items()))
 
     def messages(self) -> list[str]:
-        return [f"cell {cell + 1} {text}" for cell, text in sorted({**self.failed, **self.fatal}.items())]
+        """The trouble of each cell, without those that only miss what a broken cell would have defined."""
+        return [f"cell {cell + 1} {text}" for cell, text in self.troubles().items() if not self.follows(text)]
+
+    def follows(self, text: str) -> bool:
+        name = re.match(r"raised NameError: name '(\w+)' is not defined", text)
+        return name is not None and self.culprit(name[1]) is not None
 
     def lose(self) -> None:
         if self.worker is not None:

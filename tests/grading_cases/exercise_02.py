@@ -15,7 +15,10 @@ def by_rule(rule, size, check=True):
 
 
 def mask(rule, check=True):
-    return lambda kernel_size: by_rule(rule, kernel_size, check)
+    def answer(kernel_size):
+        return by_rule(rule, kernel_size, check)
+
+    return answer
 
 
 def flat_mask(extra):

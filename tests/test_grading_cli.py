@@ -1,0 +1,210 @@
+"""The command-line grader: every kind of notebook in one call, and nothing that a notebook does changes another's score."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import psutil
+import pytest
+
+from course_lib.grading.cli import main
+from course_lib.grading.submission import read
+from course_lib.grading.supervision import ending
+
+ROOT = Path(__file__).parents[1]
+SOLUTION = ROOT / "solutions" / "02_pixelrnn_pixelcnn.py"
+LIMITS = ["--seconds", "5", "--memory", "900", "--jobs", "2"]
+
+
+def hand_in(path: Path, functions: dict[str, str] | None = None, first: str = "", source: Path = SOLUTION) -> Path:
+    """A notebook with full marks, but for the cells that define `functions`, and with a cell before all others."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    for cell in notebook.cells:
+        for name, code in (functions or {}).items():
+            if f"def {name}(" in cell.source:
+                cell.source = code
+    notebook.cells = [nbformat.v4.new_code_cell(first)] * bool(first) + notebook.cells
+    nbformat.write(notebook, path)
+    return path
+
+
+def grade(*arguments) -> tuple[int, dict]:
+    """The exit code, and the reports by file name."""
+    target = Path(arguments[0]).parent / "results.json"
+    code = main([*map(str, arguments), "--json", str(target), *LIMITS])
+    return code, {Path(report["path"]).name: report for report in json.loads(target.read_text())["notebooks"]}
+
+
+def tasks(report: dict) -> dict[str, dict]:
+    return {task["id"].partition(".")[2]: task for task in report["tasks"]}
+
+
+LOOP = "while True:\n    pass"
+WRONG_MASK = "def mask_b(k):\n    return torch.tril(torch.ones(k, k))"
+MEAN = "def log_likelihood(l, x):\n    return (x * l - F.softplus(l)).mean(dim=(1, 2, 3))"
+SEGFAULT = "import ctypes\ndef mask_b(k):\n    ctypes.string_at(0)"
+EATER = "hoard = []\nwhile True:\n    hoard.append(b'x' * 2**24)"
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """All of them in one call: the exit code and the reports."""
+    folder = tmp_path_factory.mktemp("handed in")
+    hand_in(folder / "right.ipynb")
+    hand_in(folder / "wrong.ipynb", {"mask_b": WRONG_MASK, "log_likelihood": MEAN})
+    hand_in(folder / "unsolved.ipynb", source=ROOT / "exercises" / SOLUTION.name)
+    hand_in(folder / "broken_cell.ipynb", {"mask_b": "def mask_b(k):\n    m = mask_a(k\n    return m"})
+    (folder / "broken_file.ipynb").write_text('{"cells": [\n{"cell_type": "code"')
+    hand_in(folder / "loops_in_a_cell.ipynb", first=LOOP)
+    hand_in(
+        folder / "loops_in_a_function.ipynb",
+        {"sample": f"def sample(*a):\n    {LOOP}".replace("\n    p", "\n        p")},
+    )
+    hand_in(folder / "exits.ipynb", first="import os\nos._exit(3)")
+    hand_in(folder / "segfault.ipynb", {"mask_b": SEGFAULT})
+    hand_in(folder / "eats_memory.ipynb", first=EATER)
+    (folder / ".ipynb_checkpoints").mkdir()
+    hand_in(folder / ".ipynb_checkpoints" / "right-checkpoint.ipynb")
+    target = folder.parent / "results.json"
+    code = main([str(folder), "--json", str(target), *LIMITS])
+    reports = json.loads(target.read_text())["notebooks"]
+    return code, {Path(report["path"]).stem: report for report in reports}
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "message"),
+    [
+        ("right", 10, ""),
+        ("wrong", 7, ""),
+        ("unsolved", 0, ""),
+        ("broken_cell", 9, "cell 4 has a syntax error at line 2"),
+        ("broken_file", 0, "broken notebook: no JSON from line 2 on"),
+        ("loops_in_a_cell", 10, "cell 1 looped: stopped after 5 s"),
+        ("loops_in_a_function", 7, "cell 12 looped: stopped after 5 s"),
+        ("exits", 10, "cell 1 ended the process (exit code 3)"),
+        ("segfault", 9, ""),
+        ("eats_memory", 10, "cell 1 used more than 900 MB"),
+    ],
+)
+def test_every_kind_of_notebook_gets_its_score_and_message_in_one_call(graded, name, score, message):
+    report = graded[1][name]
+    assert (report["score"], report["messages"]) == (score, [message] if message else []), report
+    assert report["points"] == (0 if name == "broken_file" else 10)
+
+
+def test_one_call_with_a_bad_notebook_in_it_exits_with_1(graded):
+    assert graded[0] == 1
+    assert len(graded[1]) == 10, "checkpoints are no submissions"
+
+
+def test_tasks_get_their_own_messages(graded):
+    _, reports = graded
+    assert tasks(reports["wrong"])["mask_b"]["diagnosis"] == "triangle"
+    assert tasks(reports["wrong"])["log_likelihood"]["diagnosis"] == "mean_over_pixels"
+    assert {task["message"] for task in reports["unsolved"]["tasks"]} == {"not started yet"}
+    assert (
+        tasks(reports["broken_cell"])["mask_b"]["message"] == "no function mask_b: cell 4 has a syntax error at line 2"
+    )
+    assert tasks(reports["loops_in_a_function"])["sample"]["message"] == "sample looped: stopped after 5 s"
+    assert tasks(reports["segfault"])["mask_b"]["message"] == "mask_b crashed (segmentation fault)"
+
+
+def test_no_process_is_left_behind(graded):
+    assert not [
+        p for p in psutil.Process().children(recursive=True) if "course_lib.grading.worker" in " ".join(p.cmdline())
+    ]
+
+
+FORGERY = """
+import atexit, json, os, sys, torch
+from course_lib import grading
+print('{"score": 10}', flush=True)
+os.write(1, b'{"score": 10}')
+with open("results.json", "w") as file:
+    json.dump({"notebooks": []}, file)
+torch.allclose = torch.equal = lambda *a, **k: True
+grading.check = lambda *a, **k: print("right")
+class Yes(torch.Tensor):
+    def __eq__(self, other):
+        return torch.ones_like(self, dtype=torch.bool)
+    __ne__ = __sub__ = abs = __eq__
+atexit.register(os._exit, 0)
+if os.fork() == 0:
+    os.setsid()
+    import time
+    time.sleep(1000)
+os.fork()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_forgeries_change_nothing(tmp_path, capsys):
+    always = "def {0}(*a):\n    return torch.zeros(3, 3).as_subclass(Yes)"
+    peeking = "from course_lib.grading.tasks.exercise_02 import mask_b"
+    functions = {name: always.format(name) for name in ("mask_a", "masked_conv2d", "log_likelihood")}
+    hand_in(tmp_path / "forged.ipynb", {**functions, "mask_b": peeking, "sample": "sys.exit(0)"}, first=FORGERY)
+    code, reports = grade(tmp_path / "forged.ipynb")
+    assert code == 1
+    assert reports["forged.ipynb"]["score"] == 0, reports
+    test_no_process_is_left_behind(None)
+
+
+def test_deleting_checks_and_metadata_does_not_shrink_the_total(tmp_path):
+    notebook = json.loads(hand_in(tmp_path / "renamed.ipynb").read_text())
+    kept = [cell for cell in notebook["cells"] if "check(" not in "".join(cell["source"])]
+    kept = [
+        cell for cell in kept if not any(f"def {f}(" in "".join(cell["source"]) for f in ("sample", "log_likelihood"))
+    ]
+    notebook["cells"] = [{**cell, "metadata": {}} for cell in kept]
+    (tmp_path / "renamed.ipynb").write_text(json.dumps(notebook))
+    code, reports = grade(tmp_path / "renamed.ipynb")
+    assert (code, reports["renamed.ipynb"]["score"], reports["renamed.ipynb"]["points"]) == (1, 5, 10)
+    assert tasks(reports["renamed.ipynb"])["sample"]["message"] == "no function sample in the notebook"
+
+
+def test_full_marks_exit_with_0(tmp_path, capsys):
+    code, reports = grade(hand_in(tmp_path / "right.ipynb"))
+    assert code == 0
+    assert reports["right.ipynb"]["full"]
+    assert "10 / 10  full marks" in capsys.readouterr().out
+
+
+def test_a_notebook_that_is_none_of_ours_scores_nothing(tmp_path, capsys):
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), tmp_path / "other.ipynb")
+    code, reports = grade(tmp_path / "other.ipynb")
+    assert code == 1
+    assert "not an exercise of this course" in reports["other.ipynb"]["messages"][0]
+    (tmp_path / "list.ipynb").write_text("[]")
+    assert "has no cells" in grade(tmp_path / "list.ipynb")[1]["list.ipynb"]["messages"][0]
+
+
+def test_a_call_that_makes_no_sense_exits_with_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    for arguments in (
+        ["nowhere.ipynb"],
+        ["notes.txt"],
+        ["."],
+        [],
+        [".", "--seconds", "-1"],
+        [".", "--json", "no/such/f"],
+    ):
+        assert main(arguments) == 2, arguments
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_the_exercise_is_known_by_what_is_in_it(tmp_path):
+    assert read(hand_in(tmp_path / "my attempt.ipynb")).exercise == "02"
+    first = "from course_lib.grading import check\ncheck('00.nats_to_bits', None)"
+    assert read(hand_in(tmp_path / "00_start.ipynb", first=first)).exercise == "02"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals")
+def test_the_end_of_a_process_is_told():
+    assert ending(3) == "ended the process (exit code 3)"
+    assert ending(-signal.SIGSEGV) == "crashed (segmentation fault)"
+    assert ending(-signal.SIGKILL) == "crashed (killed)"
+    assert ending(0xC0000005) == "crashed (code 0xc0000005)"
