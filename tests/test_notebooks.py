@@ -247,6 +247,16 @@ def test_failing_cell_is_named_and_leaves_the_stored_notebook_alone(checkout, ca
     assert sorted(path.name for path in notebook.parent.iterdir()) == ["00_sample.ipynb", "00_sample.py"]
 
 
+def test_blank_lines_between_cells_survive_the_round_trip(checkout):
+    """JupyterLab refuses to open a pair that differs by a blank line."""
+    lines_after_a_cell = QUICK + "\n\n\n# %%\ndef f():\n    return x\n\n\n# %% [markdown]\n# The end.\n"
+    source = write(checkout, "chapters/00_sample.py", lines_after_a_cell)
+    assert main([], checkout) == 0
+    assert difference(source, notebook_of(source)) == ""
+    write(checkout, "chapters/00_sample.py", lines_after_a_cell.replace("\n\n\n# %%", "\n\n# %%"))
+    assert difference(source, notebook_of(source)) != ""
+
+
 def test_one_failure_does_not_keep_the_others_from_being_refreshed(checkout):
     write(checkout, "chapters/00_bad.py", FAILING)
     good = notebook_of(write(checkout, "chapters/01_good.py", QUICK))

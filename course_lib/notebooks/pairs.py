@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import jupytext
-from jupytext.compare import NotebookDifference, compare_notebooks
+from jupytext.compare import compare
 from nbformat import NotebookNode
 
 FORMAT = "py:percent"
-KEPT_CELL_METADATA = ("tags", "nbgrader")
+# Jupytext's own keys remember blank lines between cells: without them JupyterLab takes the .ipynb for an edited one.
+JUPYTEXT_CELL_METADATA = ("cell_marker", "lines_to_next_cell", "lines_to_end_of_cell_marker")
+KEPT_CELL_METADATA = ("tags", "nbgrader", *JUPYTEXT_CELL_METADATA)
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -21,14 +23,16 @@ def read_notebook(path: Path) -> NotebookNode:
 
 
 def difference(expected: Path, actual: Path) -> str:
-    """The first difference between the cells of two notebooks, outputs aside, in words; empty if there is none."""
+    """How two notebooks differ as .py, outputs and notebook metadata aside; empty if they do not.
+
+    JupyterLab compares a pair in this way before it opens an .ipynb that is newer than its .py, and refuses if they
+    differ. (`jupytext.compare.compare_notebooks` is content where JupyterLab is not: it overlooks blank lines.)
+    """
     ours, theirs = read_notebook(expected), read_notebook(actual)
     theirs.metadata = ours.metadata
-    try:
-        compare_notebooks(theirs, ours, fmt=FORMAT)
-    except NotebookDifference as found:
-        return str(found)
-    return ""
+    return compare(
+        jupytext.writes(theirs, FORMAT), jupytext.writes(ours, FORMAT), actual.name, expected.name, return_diff=True
+    )
 
 
 def notebook_of(source: Path) -> Path:

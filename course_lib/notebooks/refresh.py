@@ -119,9 +119,12 @@ def _edited_after(path: Path, source: Path) -> bool:
 
 def _edited_message(target: Path, source: Path, root: Path) -> str:
     name, origin = _name(target, root), _name(source, root)
+    if target.parent.name == "exercises":
+        keep = "To keep them, copy the file elsewhere first."
+    else:
+        keep = f"To keep them, bring them into {origin}: jupytext --to py:percent {name}"
     return (
-        f"{name} holds edits that {origin} does not, and a refresh would lose them.\n"
-        f"To keep them, bring them into {origin} (for a chapter or solution: jupytext --to py:percent {name}).\n"
+        f"{name} holds edits that {origin} does not, and a refresh would lose them.\n{keep}\n"
         f"To drop them, refresh with --force."
     )
 
@@ -172,7 +175,7 @@ def _check_pair(source: Path, root: Path) -> str:
     if not target.exists():
         return f"{name} has no .ipynb yet: python course.py refresh {name}"
     if found := difference(source, target):
-        return f"{name} and its .ipynb differ: {found}"
+        return f"{name} and its .ipynb differ:\n{found}"
     if cells := unrun_cells(target):
         return f"{_name(target, root)} was saved with cells {cells} not run: python course.py refresh {name}"
     return ""
