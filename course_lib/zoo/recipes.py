@@ -63,7 +63,7 @@ def evaluate_digits_vae(model: VAE) -> dict:
     return {"nll_test": vars(nll), "information_test": vars(information(model, x, generator))}
 
 
-PUZZLE = dict(image_shape=(1, 8, 8), code_size=8, hidden=128, width=16, depth=4, first_kernel=5)
+PUZZLE = dict(image_shape=(1, 8, 8), code_size=8, hidden=256, width=16, depth=6, kernel=3, first_kernel=7)
 
 
 def puzzle(name: str, objective: InfoVAE) -> Recipe:
@@ -75,7 +75,7 @@ def puzzle(name: str, objective: InfoVAE) -> Recipe:
         data="digits, threshold 0.5",
         objective_name=name,
         objective=objective,
-        plan=Plan(steps=1500, batch_size=128),
+        plan=Plan(steps=1000, batch_size=128),
         train_images=lambda: binary_digits("train"),
         evaluate=evaluate_digits_vae,
     )
@@ -93,6 +93,6 @@ RECIPES: dict[str, Recipe] = {
         train_images=lambda: mnist().train.images,
         evaluate=evaluate_pixelcnn_mnist,
     ),
-    "puzzle_a": puzzle("InfoVAE, alpha 0.8, lambd 100, MMD", InfoVAE(alpha=0.8, lambd=100.0)),
+    "puzzle_a": puzzle("InfoVAE, alpha 0.6, lambd 50, MMD", InfoVAE(alpha=0.6, lambd=50.0)),
     "puzzle_b": puzzle("ELBO", InfoVAE()),
 }

@@ -1,0 +1,159 @@
+"""The experiments behind the ledger: python course.py measure [NAME ...] runs them and records what they find."""
+
+import argparse
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from course_lib.measurement.information import information
+from course_lib.measurement.ledger import Result, record
+from course_lib.measurement.likelihood import iwae_nll
+from course_lib.measurement.receptive_field import (
+    field_by_gradient,
+    field_by_perturbation,
+    is_past,
+)
+from course_lib.models.masks import MaskedConv2d
+from course_lib.models.pixelcnn import PixelCNN
+from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.training.fit import Plan, fit
+from course_lib.zoo.recipes import RECIPES, binary_digits
+from course_lib.zoo.train import hardware
+
+SEEDS = (0, 1, 2)
+WINDOW, CENTRE = 21, (0, 10, 10)
+LIVE = Plan(steps=400, batch_size=64, learning_rate=4e-3, warm_up=20)
+PEEK = Plan(steps=100, batch_size=64, learning_rate=4e-3, warm_up=20)
+
+
+def causality() -> Iterator[Result]:
+    """C06: flip every pixel of random images, in front of random networks, and look at every logit."""
+    found = [_leaks_of(seed) for seed in range(5)]
+    about = dict(claim="C06", unit="", seeds=tuple(range(5)), hardware="any: exact zeros, float64")
+    for index, way in enumerate(("change", "gradient")):
+        worst = max(leaks[index] for leaks in found)
+        yield Result(f"C06.{way}", quantity=f"largest {way} from the present or future", value=worst, **about)
+
+
+def _leaks_of(seed: int) -> tuple[float, float]:
+    shape = (1, 6, 6)
+    torch.manual_seed(seed)
+    model = PixelCNN(shape, width=8, depth=4, kernel=5).double()
+    x = torch.randint(0, 2, (1, *shape), generator=torch.Generator().manual_seed(seed)).double()
+    change = gradient = 0.0
+    for place in itertools.product(*map(range, shape)):
+        hidden = ~is_past(shape, place)
+        change = max(change, float(field_by_perturbation(model, x, place)[hidden].max()))
+        gradient = max(gradient, float(field_by_gradient(model, x, place)[hidden].max()))
+    return change, gradient
+
+
+def measured_field(kernel: int, layers: int) -> Tensor:
+    """The pixels of a 21 x 21 window that move the centre's logit: by gradient, float64, eight random images."""
+    torch.manual_seed(0)
+    model = PixelCNN((1, WINDOW, WINDOW), width=8, depth=layers - 1, kernel=kernel).double()
+    x = torch.randint(0, 2, (8, 1, WINDOW, WINDOW), generator=torch.Generator().manual_seed(0)).double()
+    return field_by_gradient(model, x, CENTRE)[0] > 0
+
+
+def fields() -> Iterator[Result]:
+    """C07: how many of the 220 past pixels reach the centre, layer by layer, and when the stack is deep."""
+    about = dict(claim="C07", unit="of 220", hardware="any: a count, float64", seeds=(0,))
+    for layers in (1, 2, 4, 8):
+        found = float(measured_field(3, layers).sum())
+        yield Result(f"C07.kernel3.layers{layers}", quantity=f"3 x 3, {layers} layer(s)", value=found, **about)
+    for kernel in (3, 5, 7):
+        found = float(measured_field(kernel, 20).sum())
+        yield Result(f"C07.kernel{kernel}.deep", quantity=f"{kernel} x {kernel}, 20 layers", value=found, **about)
+
+
+def live_model(seed: int) -> PixelCNN:
+    """The untrained PixelCNN that chapter 02 trains on digits."""
+    torch.manual_seed(seed)
+    return PixelCNN((1, 8, 8), width=16, depth=4, kernel=3, first_kernel=5)
+
+
+def open_the_masks(model: PixelCNN) -> PixelCNN:
+    """The same network with every tap allowed: it can look at the pixel it is asked to predict."""
+    for layer in model.modules():
+        if isinstance(layer, MaskedConv2d):
+            layer.mask.fill_(1)
+    return model
+
+
+def live_digits() -> Iterator[Result]:
+    """Chapter 02's live training, on three seeds: masked, unmasked, and the pixels on their own."""
+    train, test = binary_digits("train"), binary_digits("test")
+    about = dict(unit="nats per image", hardware=hardware("cpu"))
+    masked = [_test_nll(live_model(s), LIVE, s, train, test) for s in SEEDS]
+    yield _over_seeds("02.digits.nll", "test NLL of the PixelCNN trained in this chapter", masked, 0.6, **about)
+    peeking = [_test_nll(open_the_masks(live_model(s)), PEEK, s, train, test) for s in SEEDS]
+    yield _over_seeds("02.digits.peeking", "what the unmasked network calls its NLL", peeking, 0.2, **about)
+    alone = independent_nll(train, test)
+    yield Result("02.digits.independent", "", "test NLL of independent pixels", alone, "nats per image", band=0.01)
+
+
+def _test_nll(model: PixelCNN, plan: Plan, seed: int, train: Tensor, test: Tensor) -> float:
+    fit(model, negative_log_likelihood, train, dataclasses.replace(plan, seed=seed), progress=False)
+    with torch.no_grad():
+        return float(-model.log_prob(test).mean())
+
+
+def independent_nll(train: Tensor, test: Tensor) -> float:
+    """-log p(x) when each pixel is a coin of its own: training frequencies, one more head and tail each."""
+    p = ((train.sum(0) + 1) / (len(train) + 2)).double()
+    return float(-(test * p.log() + (1 - test) * (1 - p).log()).sum(dim=(1, 2, 3)).mean())
+
+
+def puzzle() -> Iterator[Result]:
+    """Chapter 00's two models, trained from three seeds each."""
+    for name in ("puzzle_a", "puzzle_b"):
+        found = [_puzzle_of(name, seed) for seed in SEEDS]
+        for index, (key, quantity, band) in enumerate(PUZZLE_QUANTITIES):
+            values = [row[index] for row in found]
+            label = f"{quantity}, model {name[-1].upper()}"
+            yield _over_seeds(f"00.{name}.{key}", label, values, band, unit="nats per image", hardware=hardware("cpu"))
+
+
+PUZZLE_QUANTITIES = (("nll", "test NLL (IWAE, K = 200)", 0.6), ("information", "I(x;z), lower bound", 0.8))
+
+
+def _puzzle_of(name: str, seed: int) -> tuple[float, float]:
+    recipe = RECIPES[name]
+    recipe = dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, seed=seed))
+    model, x, generator = recipe.build(), binary_digits("test"), torch.Generator().manual_seed(seed)
+    fit(model, recipe.objective, recipe.train_images(), recipe.plan, progress=False)
+    return iwae_nll(model, x, 200, generator, "threshold 0.5").nats, information(model, x, generator).lower
+
+
+def _over_seeds(key: str, quantity: str, values: list[float], band: float, **about) -> Result:
+    found = torch.tensor(values, dtype=torch.float64)
+    about |= dict(spread=float(found.std()), band=band, seeds=SEEDS)
+    return Result(key, "", quantity, float(found.mean()), **about)
+
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Result]]] = {
+    "C06": causality,
+    "C07": fields,
+    "02.digits": live_digits,
+    "00.puzzle": puzzle,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the named experiments, or all, and record each result as soon as it is there."""
+    parser = argparse.ArgumentParser(prog="course.py measure", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"which: {', '.join(EXPERIMENTS)}; all if none is named")
+    options = parser.parse_args(argv)
+    unknown = [name for name in options.name if name not in EXPERIMENTS]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(EXPERIMENTS)}")
+    for name in options.name or EXPERIMENTS:
+        for found in EXPERIMENTS[name]():
+            found = dataclasses.replace(found, command=f"python course.py measure {name}", value=round(found.value, 4))
+            record([dataclasses.replace(found, spread=round(found.spread, 4))])
+            print(f"{found.key}: {found}")
+    return 0
