@@ -120,8 +120,8 @@ check("02.mask_b", mask_b, strict=True)
 # known.
 #
 # A layer has many channels, and they are shared out among the colours in **contiguous equal groups**: of $n$ channels,
-# channel $j$ belongs to colour $\lfloor j \cdot \text{colours} / n \rfloor$. With `colours=3` and 6 channels, channels 0
-# and 1 are red, 2 and 3 green, 4 and 5 blue.
+# channel $j$ belongs to colour $\lfloor j \cdot \text{colours} / n \rfloor$. With `colours=3` and 6 channels,
+# channels 0 and 1 are red, 2 and 3 green, 4 and 5 blue.
 #
 # **Before you write:** a kernel of size 1 with kind A, 3 channels in and 3 out. Which of its 9 weights survive?
 

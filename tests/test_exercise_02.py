@@ -1,4 +1,4 @@
-"""Exercise 02, and the warm-up of chapter 00: right answers accepted, wrong ones told apart, one source for both files."""
+"""Exercise 02 and the warm-up of chapter 00: right answers accepted, wrong ones told apart, one source for both."""
 
 import json
 import linecache

@@ -1,4 +1,4 @@
-"""The command-line grader: every kind of notebook in one call, and nothing that a notebook does changes another's score."""
+"""The command-line grader: every kind of notebook in one call, and none of them changes another's score."""
 
 import json
 import signal

@@ -29,7 +29,11 @@ def main(argv: Sequence[str]) -> int:
         return 2
     limits = Limits(options.seconds, options.memory, options.total or 10 * options.seconds)
     seed = secrets.randbits(31) if options.seed is None else options.seed
-    reports = grade_all(paths, limits, seed, options.exercise, options.jobs)
+    try:
+        reports = grade_all(paths, limits, seed, options.exercise, options.jobs)
+    except KeyboardInterrupt:
+        print(f"grade: interrupted; {options.json} is as it was", file=sys.stderr)
+        return 130
     write_json(options.json, reports, seed)
     print("\n".join(table(reports)))
     return 0 if all(report.full for report in reports) else 1
