@@ -2,7 +2,9 @@
 
 import json
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jupytext
@@ -150,6 +152,29 @@ def test_forgeries_change_nothing(tmp_path, capsys):
     assert code == 1
     assert reports["forged.ipynb"]["score"] == 0, reports
     test_no_process_is_left_behind(None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_grader_that_is_interrupted_or_killed_leaves_no_worker_and_no_half_written_file(tmp_path, how):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"mask_a = 1\n{LOOP}")])
+    nbformat.write(notebook, tmp_path / "endless.ipynb")
+    command = [sys.executable, "-m", "course_lib.grading.cli", str(tmp_path), "--json", str(tmp_path / "grades.json")]
+    grader = psutil.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+    workers = wait_for(lambda: [child for child in grader.children() if "course_lib.grading.worker" in child.cmdline()])
+    grader.send_signal(how)
+    assert grader.wait(60) == (130 if how == signal.SIGINT else -how)
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["endless.ipynb"]
+
+
+def wait_for(found):
+    """What `found` finds, once it finds something."""
+    for _ in range(1200):
+        if result := found():
+            return result
+        time.sleep(0.05)
+    raise TimeoutError
 
 
 def test_deleting_checks_and_metadata_does_not_shrink_the_total(tmp_path):

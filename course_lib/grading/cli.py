@@ -1,12 +1,15 @@
 """The command-line grader: notebooks in, one table and one JSON file out."""
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,8 +100,22 @@ def grade_all(paths: list[Path], limits: Limits, seed: int, exercise: str, jobs:
             return [future.result() for future in futures]
         except BaseException:
             limits.stop.set()
-            pool.shutdown(cancel_futures=True)
+            with patience():
+                pool.shutdown(cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """A second Ctrl-C does not cut short what the first one began: workers still have to be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def table(reports: Sequence[Report]) -> list[str]:

@@ -5,7 +5,10 @@ standard output; both are moved aside before any learner's code runs, so that no
 """
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
@@ -19,6 +22,7 @@ def main(megabytes: int) -> None:
     """Serves the judge until it closes the line."""
     commands, replies = private_line()
     limit_memory(megabytes)
+    threading.Thread(target=outlive_nobody, args=(os.getppid(),), daemon=True).start()
     silence_checks()
     shell, home = make_shell(), os.getpid()
     sys.path.insert(0, "")
@@ -38,6 +42,15 @@ def private_line() -> tuple[BinaryIO, BinaryIO]:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     return commands, replies
+
+
+def outlive_nobody(judge: int) -> None:
+    """Ends this process and its group once the judge is gone, even one that was killed."""
+    while os.getppid() == judge:
+        time.sleep(0.5)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def limit_memory(megabytes: int) -> None:
