@@ -92,7 +92,7 @@ def test_show_insists_on_a_description():
     plt.close("all")
 
 
-def test_image_grid_reads_like_text_and_leaves_missing_pictures_white():
+def test_image_grid_reads_like_text_and_leaves_missing_pictures_blank():
     images = torch.linspace(0.1, 0.5, 5).reshape(5, 1, 1, 1).expand(5, 1, 4, 6)
     fig = image_grid(images, columns=3, title="Five", row_labels=["data", "model"])
     sheet = fig.axes[0].images[0].get_array()
