@@ -33,7 +33,7 @@ import math
 import torch
 
 from course_lib import zoo
-from course_lib.data import digits, threshold
+from course_lib.data import digits
 from course_lib.figures.style import BLUE, FAINT, INK, VERMILION, figure, image_grid, show
 from course_lib.measurement.ledger import ClaimsTable, confirm, result
 from course_lib.measurement.receptive_field import field_by_gradient, field_by_perturbation, is_past, plain_stack_field
@@ -44,8 +44,8 @@ from course_lib.training.fit import fit
 from course_lib.widgets import Choice, Explorer, IntRange
 from course_lib.zoo.experiments import LIVE, PEEK, independent_nll, live_model, measured_field, open_the_masks
 
-train, _, test = digits()
-x_train, x_test = threshold(train.images), threshold(test.images)
+train, _, test = digits(binary=True)
+x_train, x_test = train.images, test.images
 print(f"{len(x_train)} training digits and {len(x_test)} test digits, {tuple(x_train.shape[1:])}, black or white")
 
 # %% [markdown]

@@ -118,7 +118,8 @@ VERBS = {
     "test": ("run every test and every notebook   [pytest's arguments, such as -k NAME or a path]", test),
     "grade": ("grade exercise notebooks   PATH...", elsewhere("course_lib.grading.cli")),
     "refresh": ("run chapters and store their outputs", elsewhere("course_lib.notebooks.refresh")),
-    "train": ("train the models that the chapters show", elsewhere("course_lib.training.cli")),
+    "train": ("train the models that the chapters show", elsewhere("course_lib.zoo.train")),
+    "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.zoo.experiments")),
 }
 
 if __name__ == "__main__":

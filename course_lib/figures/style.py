@@ -129,11 +129,11 @@ def image_grid(
     row_labels: Sequence[str] = (),
     ax: Axes | None = None,
     width: float = WIDTH,
-    cmap: str = "gray",
+    cmap: str = "gray_r",
     vmin: float = 0.0,
     vmax: float = 1.0,
 ) -> Figure:
-    """A batch as rows of pictures, read like text.
+    """A batch as rows of pictures, read like text: ink is dark, paper is white, and a faint line stands between.
 
     images: [n, 1, h, w] in vmin..vmax, or [n, 3, h, w] in 0..1; the last row may be short.
     row_labels: one word for each row, or none.
@@ -146,7 +146,7 @@ def image_grid(
     if ax is None:
         room = 0.4 if title else 0.1
         _, ax = figure(width=width, height=width * sheet.shape[0] / sheet.shape[1] + room)
-    ax.imshow(sheet, cmap=plt.get_cmap(cmap).with_extremes(bad="white"), vmin=vmin, vmax=vmax)
+    ax.imshow(sheet, cmap=plt.get_cmap(cmap).with_extremes(bad=FAINT), vmin=vmin, vmax=vmax)
     _label_rows(ax, row_labels, images.shape[2] + 1)
     ax.set_title(title)
     return ax.figure

@@ -30,11 +30,17 @@ class NLL:
 
 
 @torch.no_grad()
-def exact_nll(model: nn.Module, images: Tensor, seed: int, batch_size: int = 250) -> NLL:
-    """-log p(x) of a model whose likelihood is tractable, on one dynamic binarisation drawn from `seed`."""
+def exact_nll_per_image(
+    model: nn.Module, images: Float[Tensor, "n colours height width"], seed: int, batch_size: int = 250
+) -> Float[Tensor, " n"]:
+    """-log p(x) of a model whose likelihood is tractable, on one dynamic binarisation drawn from `seed`, in nats."""
     x = binarise(images, torch.Generator().manual_seed(seed))
-    nats = torch.cat([-model.log_prob(part) for part in x.split(batch_size)]).double()
-    return summary(nats, "exact", f"dynamic binarisation, seed {seed}")
+    return torch.cat([-model.log_prob(part) for part in x.split(batch_size)]).double()
+
+
+def exact_nll(model: nn.Module, images: Tensor, seed: int) -> NLL:
+    """The mean of `exact_nll_per_image`, with its standard error."""
+    return summary(exact_nll_per_image(model, images, seed), "exact", f"dynamic binarisation, seed {seed}")
 
 
 @torch.no_grad()

@@ -122,7 +122,8 @@ class Fit:
     def _refuse_nan(self, terms: Terms) -> None:
         for name, value in terms.items():
             if not torch.isfinite(value).all():
-                raise NotFinite(f"step {self.step}: the term {name!r} is {float(value.detach())}; try a lower learning rate")
+                found = float(value.detach())
+                raise NotFinite(f"step {self.step}: the term {name!r} is {found}; try a lower learning rate")
 
     def _save(self) -> None:
         if not self.checkpoint:

@@ -1,0 +1,278 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here: two models draw equally well, and one has nothing to say
+#
+# Two VAEs draw equally well. One has an almost empty code. Which, and how would you know?
+#
+# This course takes that question apart. It follows Cody Marie Wild's article "With Great Power Comes Poor Latent Codes"
+# (2018), turns each of its claims into an experiment with a number, and goes on from there.
+#
+# **You will be able to**
+#
+# - check that your computer has what the course needs;
+# - tell a code that speaks from a code that is ignored, in four ways, and say which of them fail;
+# - use `check` and `hint`, with which the exercises answer you.
+#
+# **Minutes**: 25.
+#
+# **Prerequisites**: Python, a little PyTorch, and what an average is. What a VAE is stands below in three sentences.
+#
+# **How to read it**: press Shift+Enter on each cell, from the top. Where it says **predict**, do, before you run the
+# cell.
+# A wrong guess that you wrote down teaches more than a right answer that you read.
+
+# %%
+import sys
+
+import torch
+
+from course_lib import zoo
+from course_lib.data import digits
+from course_lib.figures.style import figure, image_grid, show
+from course_lib.grading import check, hint
+from course_lib.measurement.information import information
+from course_lib.measurement.ledger import ClaimsTable
+from course_lib.widgets import Explorer, FloatRange, IntRange
+
+assert sys.version_info >= (3, 11), "the course needs Python 3.11 or newer: start it with python course.py lab"
+train, _, test = digits(binary=True)
+x_test = test.images
+model_a, model_b = zoo.load("puzzle_a"), zoo.load("puzzle_b")
+print(f"Data: {len(train)} training digits and {len(test)} test digits, here without a network.")
+print("Trained models: read, and their checksums are right. You are ready.")
+
+# %% [markdown]
+# ## The puzzle
+#
+# A **variational autoencoder** has an encoder, which turns a picture $x$ into a short list of numbers, the **code**
+# $z$,
+# with some noise; and a decoder, which draws a picture from a code. To draw something new, one takes a random code from
+# a standard normal, the **prior**, and hands it to the decoder. What one hopes for is that the code says *what* is in
+# the picture, so that it can be searched, compared, and changed.
+#
+# Here are two of them, A and B. Same data (1,297 handwritten digits of 8 x 8 pixels), same encoder, same decoder, same
+# number of training steps. One thing differs, and you will find out which.
+#
+# **Predict**: one of them hardly uses its code. Which?
+
+# %%
+drawings = [model.sample(16, torch.Generator().manual_seed(1)) for model in (model_a, model_b)]
+fig, axes = figure(1, 2, width=7.0, height=1.9)
+for ax, name, drawn in zip(axes, "AB", drawings, strict=True):
+    image_grid(drawn, columns=8, title=f"Drawn by model {name}", ax=ax)
+show(fig, alt="Two panels of sixteen 8 by 8 drawings each, by model A and model B. Both look like handwritten digits.")
+
+# %% [markdown]
+# Not easy, is it? Perhaps a number helps. The standard one is the **negative log-likelihood** of test digits, in nats
+# per
+# image: how surprised the model is by digits it has not seen. Lower is better.
+
+# %%
+for name in ("puzzle_a", "puzzle_b"):
+    nll = zoo.card(name)["measurements"]["nll_test"]
+    print(
+        f"model {name[-1].upper()}: NLL {nll['nats']:.2f} ± {nll['standard_error']:.2f} nats per image ({nll['estimator']})"
+    )
+
+# %% [markdown]
+# The difference is smaller than the uncertainty. So neither the drawings nor the likelihood tell. These two are what
+# people usually look at, and that is how a model with an empty code gets published.
+#
+# ## Ask the code
+#
+# The code is for saying which picture it was. So encode a digit, let the decoder draw from the code, several times,
+# and look whether it remembers.
+#
+# **Predict**: what will the drawings from an empty code look like? Blurred? Noise?
+
+# %%
+originals = x_test[[0, 5, 7, 12, 16, 21, 33, 40]]
+rows = [originals]
+for model in (model_a, model_b):
+    with torch.no_grad():
+        z = model.encode(originals).mu
+    rows += [model.decoder.sample(8, torch.Generator().manual_seed(seed), z) for seed in (1, 2, 3)]
+labels = ["digit", "A", "A", "A", "B", "B", "B"]
+fig = image_grid(
+    torch.cat(rows), columns=8, row_labels=labels, title="A remembers. B draws whatever comes to mind", width=6.2
+)
+show(
+    fig,
+    alt="Seven rows of eight pictures. First the digits. In the three rows of model A each column keeps the shape of its "
+    "digit. In the three rows of model B the drawings are good digits, but seldom the digit above.",
+)
+
+# %% [markdown]
+# There it is. B's drawings are not blurred and not noise. They are perfectly good digits, just not *these* digits. Its
+# decoder draws each pixel after looking at the pixels already drawn, and can do that without being told what to draw.
+#
+# ### Turn the knobs yourself
+#
+# Below, both models draw the same eight pictures again and again with the same dice. Only one number of the code moves,
+# the one you choose. Whatever changes in the picture was said by the code.
+
+# %%
+codes = torch.randn(8, 8, generator=torch.Generator().manual_seed(7))
+
+
+def draw_walk(value, dimension):
+    """Eight pictures by each model, the same noise every time, with one number of all codes set to `value`."""
+    z = codes.clone()
+    z[:, dimension] = value
+    fig, axes = figure(2, 1, width=6.4, height=2.9, fixed=True)
+    for ax, name, model in zip(axes, "AB", (model_a, model_b), strict=True):
+        image_grid(model.decoder.sample(8, torch.Generator().manual_seed(3), z), columns=8, ax=ax)
+        ax.set_title(f"Model {name}, number {dimension} of the code at {value:g}")
+    return fig
+
+
+Explorer(
+    draw_walk,
+    alt="Eight drawings by model A and eight by model B for one value of one number of the code, with fixed noise.",
+    value=FloatRange(-3.0, 3.0, start=0.0, step=0.5),
+    dimension=IntRange(0, 7),
+)
+
+# %% [markdown]
+# ## How much does the code say?
+#
+# Looking convinces, measuring settles. Two measurements; the chapters derive both.
+#
+# - **Swap the codes.** Ask how well the decoder predicts digit $i$ from its own code, then from the code of another
+#   digit. If the code says something, the wrong code must hurt.
+# - **Mutual information** $I(x; z)$: how many nats the code tells about its picture. It cannot be measured beyond
+#   $\log N$ for $N$ pictures, so that ceiling is printed with it.
+
+
+# %%
+@torch.no_grad()
+def swap_cost(model, x, generator):
+    """E log p(x|own z) - E log p(x|another's z), in nats per image."""
+    z = model.encode(x).sample(generator)
+    return float((model.decoder.log_prob(x, z) - model.decoder.log_prob(x, z.roll(1, dims=0))).mean())
+
+
+for name, model in [("A", model_a), ("B", model_b)]:
+    cost = swap_cost(model, x_test, torch.Generator().manual_seed(0))
+    print(f"model {name}: a stranger's code costs {cost:.2f} nats")
+    print(f"         {information(model, x_test, torch.Generator().manual_seed(0))}")
+
+# %% [markdown]
+# A's code speaks, B's is nearly silent, and the likelihood did not notice. What was the one difference? The cards know.
+
+# %%
+for name in ("puzzle_a", "puzzle_b"):
+    card = zoo.card(name)
+    print(
+        f"model {name[-1].upper()}: {card['objective']}; {card['plan']['steps']} steps, {card['parameters']:,} parameters"
+    )
+
+# %% [markdown]
+# B was trained with the **ELBO**, the objective in every textbook; A with **InfoVAE**, which rewards the code for
+# speaking. Nothing went wrong in B's training. It did what the ELBO asked for, and the ELBO did not ask for a code.
+# Why that is so takes chapters 01 to 06; how to ask for it, and what that costs, is chapter 07.
+#
+# ## How the exercises answer
+#
+# Each exercise asks for a function and ends in `check`. It answers at once, on your computer, without a network. Here
+# is a warm-up, answered wrongly to begin with. One bit is $\ln 2$ nats.
+
+
+# %%
+def nats_to_bits(nats):
+    """Turn a code length in nats into bits."""
+    return nats * 0.6931
+
+
+check("00.nats_to_bits", nats_to_bits)
+
+# %% [markdown]
+# It says which mistake it recognises and shows the smallest case where it matters. When you are stuck, `hint` opens one
+# hint at a time: a nudge, then a formula, then a skeleton, and at last where the solution stands.
+
+# %%
+hint("00.nats_to_bits")
+
+# %% [markdown]
+# Mend the function below until `check` is content. Nothing can break, and nothing is sent anywhere.
+
+
+# %%
+def nats_to_bits(nats):
+    """Turn a code length in nats into bits."""
+    raise NotImplementedError("your code here")
+
+
+check("00.nats_to_bits", nats_to_bits)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# import math
+#
+# def nats_to_bits(nats):
+#     return nats / math.log(2)
+# ```
+#
+# A probability of one half is worth $\ln 2 = 0.693$ nats and 1 bit, so there are more bits than nats.
+# </details>
+#
+# ## The map
+#
+# | | chapter | the question |
+# |---|---|---|
+# | 00 | start here | Two VAEs draw equally well. One has an empty code. Which, and how would you know? |
+# | 01 | chain rule | How can a picture be a sequence? |
+# | 02 | PixelRNN and PixelCNN | How do you look only backwards, fast? |
+# | 03 | VAE | What is a code, and what does it cost? |
+# | 04 | the ELBO, two ways | What is the ELBO really asking for? |
+# | 05 | Gaussian mixtures | When do Gaussians add up to a Gaussian? |
+# | 06 | autoregressive decoders | Why does a strong decoder go quiet? |
+# | 07 | InfoVAE | How do you give the code its voice back? |
+# | 08 | outstanding questions | What is still open? |
+# | 09 | full scale | Does it hold at the papers' scale? |
+#
+# Chapters 00 and 02 are here, with the exercise to 02; the others are being written. Go on with
+# [chapter 02](02_pixelrnn_pixelcnn.ipynb).
+#
+# ## What was claimed, what was found
+#
+# Three trainings of each model, from three seeds:
+
+# %%
+ClaimsTable("C17")
+
+# %% [markdown]
+# ## Questions
+#
+# 1. Could you have found the silent model by looking at reconstructions *once*, with one drawing per digit?
+# <details><summary>Answer</summary>Often, but not safely: one good drawing may resemble its digit by chance, and a code
+# of half a nat does say a little. Several drawings from one code, or a code swap, tell chance from memory.</details>
+#
+# 2. The information is given as a range, and the printed ceiling is close to A's. What would happen with ten times as
+#    many test digits?
+# <details><summary>Answer</summary>The ceiling rises by log 10, which is 2.3 nats. If A's lower value rises with it,
+# the
+# ceiling was what held it down; if it stays, it was the information itself.</details>
+#
+# 3. Is B a bad model?
+# <details><summary>Answer</summary>For drawing digits, no: its likelihood is as good as A's. It is useless for whoever
+# wants the code: to search, to cluster, to change one thing in a picture.</details>
+#
+# ## References
+#
+# - C. M. Wild (2018), With Great Power Comes Poor Latent Codes: Representation Learning in VAEs (Pt. 2), Towards Data
+#   Science, 7 May 2018.
+# - D. P. Kingma and M. Welling (2014), Auto-Encoding Variational Bayes, arXiv 1312.6114.
+# - S. Zhao, J. Song and S. Ermon (2019), InfoVAE: Balancing Learning and Inference in Variational Autoencoders,
+#   arXiv 1706.02262.
+# - Digits: E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI repository; the copy that
+#   scikit-learn ships.

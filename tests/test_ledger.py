@@ -1,0 +1,75 @@
+"""The results ledger: every reported number is there, and the cheap ones are measured again."""
+
+import math
+import shutil
+
+import pytest
+
+from course_lib.measurement import ledger
+from course_lib.measurement.ledger import ClaimsTable, LedgerError, Result, confirm, record, result, results
+from course_lib.zoo.experiments import EXPERIMENTS, causality, fields, independent_nll
+from course_lib.zoo.recipes import binary_digits
+
+
+@pytest.fixture
+def copied(tmp_path):
+    return shutil.copy(ledger.LEDGER, tmp_path / "ledger.json")
+
+
+@pytest.mark.parametrize("experiment", [causality, fields], ids=["C06", "C07"])
+def test_exact_results_are_measured_again_and_agree_to_the_last_digit(experiment):
+    found = list(experiment())
+    assert found and all(entry.value == result(entry.key).value for entry in found)
+
+
+def test_the_cost_of_independent_pixels_is_measured_again():
+    found = independent_nll(binary_digits("train"), binary_digits("test"))
+    assert found == pytest.approx(result("02.digits.independent").value, abs=0.001)
+
+
+def test_every_result_names_its_seeds_hardware_and_command():
+    for entry in results().values():
+        assert math.isfinite(entry.value) and entry.hardware and entry.quantity
+        assert entry.command.startswith("python course.py measure ")
+        assert entry.command.split()[-1] in EXPERIMENTS
+        assert len(entry.seeds) >= 3 or entry.spread == 0
+
+
+def test_every_claim_with_a_verdict_has_numbers():
+    claimed = {entry.claim for entry in results().values()} - {""}
+    assert set(ledger.claims()) == claimed
+
+
+def test_a_number_outside_the_band_is_refused(capsys):
+    known = result("02.digits.nll")
+    confirm(known.key, known.value + 0.9 * known.band)
+    assert known.quantity in capsys.readouterr().out
+    with pytest.raises(LedgerError, match="python course.py measure"):
+        confirm(known.key, known.value + 1.1 * known.band)
+
+
+def test_the_band_of_live_training_tells_the_masked_from_the_unmasked_network():
+    masked, peeking = result("02.digits.nll"), result("02.digits.peeking")
+    assert masked.value - masked.band > 10 * (peeking.value + peeking.band)
+    assert result("02.digits.independent").value > masked.value + masked.band
+
+
+def test_an_unknown_key_names_the_known_ones():
+    with pytest.raises(LedgerError, match="C06.change"):
+        result("C99")
+
+
+def test_recording_replaces_one_row_and_leaves_the_others(copied):
+    before = results(copied)
+    record([Result("C06.change", "C06", "as a test", 7.0, "nats")], copied)
+    after = results(copied)
+    assert after["C06.change"].value == 7.0
+    assert {k: v for k, v in after.items() if k != "C06.change"} == {
+        k: v for k, v in before.items() if k != "C06.change"
+    }
+
+
+def test_the_claims_table_shows_claim_verdict_and_every_number():
+    table = ClaimsTable("C06", "C07")
+    for text in (str(table), table._repr_html_()):
+        assert "C07" in text and "blind spot" in text and "208 of 220" in text
