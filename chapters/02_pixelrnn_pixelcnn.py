@@ -260,7 +260,7 @@ def draw_field(kernel, layers):
     ever = plain_stack_field(21, kernel, kernel, 20)
     past = is_past((1, 21, 21), (0, 10, 10))[0]
     fig, ax = figure(width=4.6, height=4.4, fixed=True)
-    ax.set(xlim=(-0.7, 20.7), ylim=(20.7, -0.7), aspect="equal")
+    ax.set(xlim=(-0.7, 20.7), ylim=(20.7, -0.7), aspect="equal", xticks=range(0, 21, 5), yticks=range(0, 21, 5))
     kinds = [(seen, BLUE, "seen"), (past & ever & ~seen, FAINT, "not yet"), (past & ~ever, VERMILION, "never")]
     for mask, colour, label in kinds:
         rows, columns = mask.nonzero(as_tuple=True)

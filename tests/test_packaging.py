@@ -72,7 +72,8 @@ def test_the_wheel_holds_the_weights_their_cards_and_jupyterlabs_defaults(tmp_pa
             if name.endswith("etc/jupyter/labconfig/default_setting_overrides.json") and ".data/" in name
         ]
         settings = json.loads(wheel.read(defaults))
-    assert settings == {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    assert settings["@jupyterlab/apputils-extension:notification"] == {"fetchNews": "false", "checkForUpdates": False}
+    assert settings["@jupyter-widgets/jupyterlab-manager:plugin"] == {"saveState": True}
     zoo = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "course_lib" / "zoo").rglob("*")
