@@ -39,7 +39,7 @@ from course_lib.figures.style import figure, image_grid, show
 from course_lib.grading import check, hint
 from course_lib.measurement.information import information
 from course_lib.measurement.ledger import ClaimsTable
-from course_lib.widgets import Explorer, FloatRange, IntRange
+from course_lib.widgets import Explorer, IntRange
 
 assert sys.version_info >= (3, 11), "the course needs Python 3.11 or newer: start it with python course.py lab"
 train, _, test = digits(binary=True)
@@ -63,11 +63,11 @@ print("Trained models: read, and their checksums are right. You are ready.")
 # **Predict**: one of them hardly uses its code. Which?
 
 # %%
-drawings = [model.sample(16, torch.Generator().manual_seed(1)) for model in (model_a, model_b)]
-fig, axes = figure(1, 2, width=7.0, height=1.9)
+drawings = [model.sample(18, torch.Generator().manual_seed(1)) for model in (model_a, model_b)]
+fig, axes = figure(1, 2, width=7.0, height=2.3)
 for ax, name, drawn in zip(axes, "AB", drawings, strict=True):
-    image_grid(drawn, columns=8, title=f"Drawn by model {name}", ax=ax)
-show(fig, alt="Two panels of sixteen 8 by 8 drawings each, by model A and model B. Both look like handwritten digits.")
+    image_grid(drawn, columns=6, title=f"Drawn by model {name}", ax=ax)
+show(fig, alt="Two panels of eighteen 8 by 8 drawings each, by model A and model B. Both look like handwritten digits.")
 
 # %% [markdown]
 # Not easy, is it? Perhaps a number helps. The standard one is the **negative log-likelihood** of test digits, in nats
@@ -113,31 +113,36 @@ show(
 # There it is. B's drawings are not blurred and not noise. They are perfectly good digits, just not *these* digits. Its
 # decoder draws each pixel after looking at the pixels already drawn, and can do that without being told what to draw.
 #
-# ### Turn the knobs yourself
+# ### Try other digits
 #
-# Below, both models draw the same eight pictures again and again with the same dice. Only one number of the code moves,
-# the one you choose. Whatever changes in the picture was said by the code.
+# What do many drawings from one code have in common? Below, each model encodes the digit you choose and draws 40 times
+# from its code; the picture is the average. Where all drawings agree it is black or white, where they do not it is grey.
+#
+# **Predict**: which average will change as you move through the digits, and which will stay as it is?
+
 
 # %%
-codes = torch.randn(8, 8, generator=torch.Generator().manual_seed(7))
+@torch.no_grad()
+def average_drawing(model, x, draws=40):
+    """The mean of `draws` pictures from the code of one digit, [1, 1, 8, 8], between 0 and 1."""
+    z = model.encode(x).mu.repeat(draws, 1)
+    return model.decoder.sample(draws, torch.Generator().manual_seed(0), z).mean(0, keepdim=True)
 
 
-def draw_walk(value, dimension):
-    """Eight pictures by each model, the same noise every time, with one number of all codes set to `value`."""
-    z = codes.clone()
-    z[:, dimension] = value
-    fig, axes = figure(2, 1, width=6.4, height=2.9, fixed=True)
-    for ax, name, model in zip(axes, "AB", (model_a, model_b), strict=True):
-        image_grid(model.decoder.sample(8, torch.Generator().manual_seed(3), z), columns=8, ax=ax)
-        ax.set_title(f"Model {name}, number {dimension} of the code at {value:g}")
+def draw_averages(digit):
+    """The digit, and what the drawings from its code have in common, for both models."""
+    x = x_test[digit : digit + 1]
+    pictures = [x, average_drawing(model_a, x), average_drawing(model_b, x)]
+    fig, axes = figure(1, 3, width=6.4, height=2.4, fixed=True)
+    for ax, picture, title in zip(axes, pictures, [f"test digit {digit}", "A, average", "B, average"], strict=True):
+        image_grid(picture, columns=1, title=title, ax=ax)
     return fig
 
 
 Explorer(
-    draw_walk,
-    alt="Eight drawings by model A and eight by model B for one value of one number of the code, with fixed noise.",
-    value=FloatRange(-3.0, 3.0, start=0.0, step=0.5),
-    dimension=IntRange(0, 7),
+    draw_averages,
+    alt="A test digit beside the average of 40 drawings from its code, by model A and by model B.",
+    digit=IntRange(0, len(x_test) - 1, start=5),
 )
 
 # %% [markdown]
