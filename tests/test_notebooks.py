@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import jupytext
@@ -285,6 +286,22 @@ def test_a_learners_work_in_an_exercise_is_not_overwritten(checkout, capsys):
     edit_notebook(exercise, "x = None", "x = 42")
     assert main(["exercises/02_sample.ipynb"], checkout) == 1
     assert "exercises/02_sample.ipynb holds edits that solutions/02_sample.py does not" in capsys.readouterr().err
+    assert "x = 42" in exercise.read_text()
+
+
+def test_a_learners_work_survives_a_newer_solution_from_upstream(checkout, capsys):
+    """After a pull the solution is the newer file; the last commit still tells that the exercise was begun."""
+    solution = write(checkout, "solutions/02_sample.py", QUICK)
+    main([], checkout)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "course"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+    exercise = checkout / "exercises" / "02_sample.ipynb"
+    edit_notebook(exercise, "x = None", "x = 42")
+    write(checkout, "solutions/02_sample.py", QUICK.replace("x = 1", "x = 1  # explained"))
+    os.utime(exercise, (solution.stat().st_mtime - 100,) * 2)
+    assert main([], checkout) == 1
+    assert "exercises/02_sample.ipynb holds edits" in capsys.readouterr().err
     assert "x = 42" in exercise.read_text()
 
 

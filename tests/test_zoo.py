@@ -16,6 +16,7 @@ from course_lib.models.pixelcnn import PixelCNN
 from course_lib.zoo import cards, train
 from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits
 
+MNIST_MODELS = ["pixelcnn_mnist", "pixelcnn_mnist_narrow"]
 CARD_FIELDS = {"name", "data", "objective", "plan", "hardware", "seconds", "measurements", "sha256", "command"}
 
 
@@ -120,13 +121,14 @@ def test_the_puzzle_is_one():
     assert b["information_test"]["upper"] < 1
 
 
-def test_the_mnist_model_reaches_its_cards_nll_on_a_fixed_subset():
+@pytest.mark.parametrize("name", MNIST_MODELS)
+def test_the_mnist_models_reach_their_cards_nll_on_a_fixed_subset(name):
     """500 test images: the difference to their own value on the card's binarisation is float noise."""
     try:
         images = mnist().test.images
     except DataError as error:
         pytest.skip(f"MNIST is not here: {str(error).splitlines()[0]}")
-    card, model = zoo.card("pixelcnn_mnist"), zoo.load("pixelcnn_mnist")
+    card, model = zoo.card(name), zoo.load(name)
     x = binarise(images, torch.Generator().manual_seed(0))[:500]
     with torch.no_grad():
         nats = -model.log_prob(x).double()
@@ -134,9 +136,10 @@ def test_the_mnist_model_reaches_its_cards_nll_on_a_fixed_subset():
     assert "dynamic" in card["measurements"]["nll_test"]["binarisation"]
 
 
-def test_the_mnist_models_own_samples_cost_about_what_digits_cost():
+@pytest.mark.parametrize("name", MNIST_MODELS)
+def test_the_mnist_models_own_samples_cost_about_what_digits_cost(name):
     """Without any data: the model's entropy, estimated from its stored samples, is near its NLL."""
-    card, model, drawn = zoo.card("pixelcnn_mnist"), zoo.load("pixelcnn_mnist"), zoo.samples("pixelcnn_mnist")
+    card, model, drawn = zoo.card(name), zoo.load(name), zoo.samples(name)
     with torch.no_grad():
         entropy = -model.log_prob(drawn).double()
     assert drawn.shape[1:] == (1, 28, 28)

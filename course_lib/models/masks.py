@@ -62,4 +62,7 @@ class MaskedConv2d(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+        # The taps below the centre are all masked: without them a third of the work and more is saved.
+        upper = self.kernel_size[0] // 2 + 1
+        weight = self.weight[:, :, :upper] * self.mask[:, :, :upper]
+        return F.conv2d(x, weight, self.bias, padding=self.padding)[:, :, : x.shape[2]]

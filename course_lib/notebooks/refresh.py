@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -117,6 +118,15 @@ def _edited_after(path: Path, source: Path) -> bool:
     return path.exists() and path.stat().st_mtime > source.stat().st_mtime
 
 
+def _differs_from_last_commit(path: Path, root: Path) -> bool:
+    """Whether git tracks the file and sees a change in it: a pull may have made its source the newer of the two."""
+    try:
+        command = ["git", "status", "--porcelain", "--", str(path)]
+        return "M" in subprocess.run(command, cwd=root, capture_output=True, text=True).stdout[:2]
+    except OSError:
+        return False
+
+
 def _edited_message(target: Path, source: Path, root: Path) -> str:
     name, origin = _name(target, root), _name(source, root)
     if target.parent.name == "exercises":
@@ -153,7 +163,8 @@ def remake_exercises(root: Path, force: bool) -> list[str]:
         for fresh in fresh_exercises(root, Path(folder)):
             old = root / "exercises" / fresh.name
             solution = root / "solutions" / f"{fresh.stem}.py"
-            if not force and _edited_after(old, solution) and difference(fresh, old):
+            begun = _edited_after(old, solution) or _differs_from_last_commit(old, root)
+            if not force and begun and difference(fresh, old):
                 problems.append(_edited_message(old, solution, root))
                 continue
             replace_file(old, fresh.read_text(encoding="utf-8"))

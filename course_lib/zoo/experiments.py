@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from course_lib.data import binarise, mnist
 from course_lib.measurement.information import information
 from course_lib.measurement.ledger import Result, record
 from course_lib.measurement.likelihood import iwae_nll
@@ -20,6 +21,7 @@ from course_lib.models.masks import MaskedConv2d
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.training.fit import Plan, fit
+from course_lib.zoo import cards
 from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits
 from course_lib.zoo.train import hardware
 
@@ -108,6 +110,29 @@ def independent_nll(train: Tensor, test: Tensor) -> float:
     return float(-(test * p.log() + (1 - test) * (1 - p).log()).sum(dim=(1, 2, 3)).mean())
 
 
+def mnist_pair() -> Iterator[Result]:
+    """Chapter 02's two models on MNIST: the NLL that their cards hold, and the ink along the lower edge."""
+    for name in ("pixelcnn_mnist_narrow", "pixelcnn_mnist"):
+        card = cards.card(name)
+        nll = card["measurements"]["nll_test"]["nats"]
+        about = dict(claim="C07", hardware=card["hardware"], seeds=(card["plan"]["seed"],))
+        width = "narrow" if name.endswith("narrow") else "wide"
+        yield Result(
+            f"02.{name}.nll", quantity=f"MNIST test NLL, {width} field", value=nll, unit="nats per image", **about
+        )
+        inked = lower_edge_inked(cards.samples(name))
+        quantity = f"drawings with ink in the lowest row, {width} field"
+        yield Result(f"02.{name}.lower_edge", quantity=quantity, value=inked, unit="of 1", **about)
+    digits = binarise(mnist().test.images, torch.Generator().manual_seed(0))
+    quantity = "MNIST test digits with ink in the lowest row"
+    yield Result("02.mnist.lower_edge", "C07", quantity, lower_edge_inked(digits), "of 1", seeds=(0,))
+
+
+def lower_edge_inked(pictures: Tensor) -> float:
+    """The share of pictures [n, 1, height, width] with ink in the lowest row."""
+    return round(float(pictures[:, :, -1:].amax(dim=(1, 2, 3)).mean()), 4)
+
+
 def puzzle() -> Iterator[Result]:
     """Chapter 00's two models, trained from three seeds each."""
     for name in ("puzzle_a", "puzzle_b"):
@@ -140,6 +165,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "C06": causality,
     "C07": fields,
     "02.digits": live_digits,
+    "02.mnist": mnist_pair,
     "00.puzzle": puzzle,
 }
 

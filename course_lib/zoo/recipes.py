@@ -85,18 +85,24 @@ def puzzle(name: str, objective: InfoVAE) -> Recipe:
     )
 
 
-RECIPES: dict[str, Recipe] = {
-    "pixelcnn_mnist": Recipe(
-        purpose="chapter 02, a plain PixelCNN at the papers' picture size",
+def mnist_recipe(field: str, first_kernel: int, depth: int) -> Recipe:
+    """A plain PixelCNN on MNIST, whose field is set by its first filter and its depth."""
+    return Recipe(
+        purpose=f"chapter 02, a plain PixelCNN at the papers' picture size, {field} field",
         builder="PixelCNN",
-        arguments=dict(image_shape=(1, 28, 28), width=32, depth=7, kernel=3, first_kernel=7),
+        arguments=dict(image_shape=(1, 28, 28), width=32, depth=depth, kernel=3, first_kernel=first_kernel),
         data="mnist, dynamic binarisation, 50,000 training images",
         objective_name="maximum likelihood",
         objective=negative_log_likelihood,
         plan=Plan(steps=10_000, batch_size=50, bf16=True),
         train_images=lambda: mnist().train.images,
         evaluate=evaluate_pixelcnn_mnist,
-    ),
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "pixelcnn_mnist": mnist_recipe("wide", first_kernel=27, depth=8),
+    "pixelcnn_mnist_narrow": mnist_recipe("narrow", first_kernel=7, depth=7),
     "puzzle_a": puzzle("InfoVAE, alpha 0.6, lambd 50, MMD", InfoVAE(alpha=0.6, lambd=50.0)),
     "puzzle_b": puzzle("ELBO", InfoVAE()),
 }
