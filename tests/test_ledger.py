@@ -7,7 +7,7 @@ import pytest
 
 from course_lib.measurement import ledger
 from course_lib.measurement.ledger import ClaimsTable, LedgerError, Result, confirm, record, result, results
-from course_lib.zoo.experiments import EXPERIMENTS, causality, fields, independent_nll
+from course_lib.zoo.experiments import EXPERIMENTS, _over_seeds, causality, fields, independent_nll
 from course_lib.zoo.recipes import binary_digits
 
 
@@ -73,3 +73,13 @@ def test_the_claims_table_shows_claim_verdict_and_every_number():
     table = ClaimsTable("C06", "C07")
     for text in (str(table), table._repr_html_()):
         assert "C07" in text and "blind spot" in text and "208 of 220" in text
+
+
+def test_nothing_that_is_not_a_number_is_confirmed():
+    for key in ("C06.change", "02.digits.nll"):
+        with pytest.raises(LedgerError):
+            confirm(key, float("nan"))
+
+
+def test_the_spread_is_the_sample_standard_deviation():
+    assert _over_seeds("k", "q", [1.0, 2.0, 3.0], 0.0, unit="", hardware="").spread == pytest.approx(1.0)

@@ -200,3 +200,9 @@ def test_images_of_another_shape_are_refused():
 def test_a_code_that_does_not_fit_the_model_is_refused(code_size, z, message):
     with pytest.raises(ValueError, match=message):
         PixelCNN((1, 4, 4), 4, 1, code_size=code_size).log_prob(torch.zeros(3, 1, 4, 4), z)
+
+
+@pytest.mark.parametrize("x", [torch.full((1, 1, 3, 3), 0.5), torch.zeros(2, 1, 3, 3)], ids=["grey", "two images"])
+def test_perturbation_refuses_what_it_cannot_flip(x):
+    with pytest.raises(ValueError, match="one image of zeros and ones"):
+        field_by_perturbation(lambda pictures: pictures, x, (0, 1, 1))

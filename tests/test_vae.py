@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib.measurement.information import information, pairwise_log_prob
-from course_lib.measurement.likelihood import exact_nll, iwae_log_prob
+from course_lib.measurement.likelihood import exact_nll, iwae_log_prob, summary
 from course_lib.models.gaussian import DiagonalGaussian, standard_normal_log_prob
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.vae import VAE, pixelcnn_vae
@@ -180,3 +180,52 @@ def test_exact_nll_of_an_even_coin_is_log_two_per_pixel():
     found = exact_nll(model, torch.rand(30, 1, 3, 3, generator=seeded(0)), seed=0)
     assert found.nats == pytest.approx(9 * math.log(2), abs=1e-5)
     assert found.standard_error == pytest.approx(0, abs=1e-5) and "seed 0" in found.binarisation
+
+
+def test_information_in_blocks_is_the_information_in_one_piece():
+    q = random_gaussian(4, batch=37)
+    vae, x = VAE(FixedEncoder(q), None, 3), torch.zeros(37, 1)
+    whole, blocks = (information(vae, x, seeded(0), block) for block in (37, 5))
+    assert blocks.lower == pytest.approx(whole.lower, abs=1e-12)
+    assert blocks.upper == pytest.approx(whole.upper, abs=1e-12)
+
+
+def test_information_by_quadrature_lies_between_the_bounds():
+    """Two images at -1 and +1 in one dimension: I = H(z) - H(z|x), the entropy of the mixture on a grid."""
+    q = DiagonalGaussian(torch.tensor([[-1.0], [1.0]]).double().repeat(400, 1), torch.zeros(800, 1).double())
+    z = torch.linspace(-12, 12, 100_001).double()
+    density = (torch.exp(-0.5 * (z + 1) ** 2) + torch.exp(-0.5 * (z - 1) ** 2)) / (2 * math.sqrt(2 * math.pi))
+    entropy = float(-(density * density.log()).sum()) * 24 / 100_000
+    exact = entropy - 0.5 * math.log(2 * math.pi * math.e)
+    found = information(VAE(FixedEncoder(q), None, 1), torch.zeros(800, 1), seeded(0))
+    assert found.lower == pytest.approx(exact, abs=0.04) and found.upper == pytest.approx(exact, abs=0.04)
+
+
+def test_information_of_one_image_is_refused():
+    q = random_gaussian(0, batch=1)
+    with pytest.raises(ValueError, match="at least two"):
+        information(VAE(FixedEncoder(q), None, 3), torch.zeros(1, 1), seeded(0))
+
+
+@pytest.mark.parametrize("dim", [1, 3, 20])
+def test_the_kernel_bandwidth_grows_with_the_dimension_not_its_square(dim):
+    """At the distance expected of two prior draws, |a - b|^2 = 2 dim, the kernel is the same in every dimension."""
+    a, b = torch.zeros(1, dim).double(), torch.full((1, dim), math.sqrt(2.0), dtype=torch.float64)
+    expected = sum(s / (s + 1) for s in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) / 7
+    assert float(imq_kernel(a, b)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_all_chance_in_the_objective_comes_from_the_generator():
+    vae = pixelcnn_vae((1, 4, 4), code_size=2, hidden=8, width=4, depth=1)
+    x = torch.randint(0, 2, (16, 1, 4, 4)).float()
+    losses = []
+    for other in (1, 2):
+        torch.manual_seed(other)
+        losses.append(InfoVAE(0.5, 30.0)(vae, x, seeded(3))["loss"])
+    assert torch.equal(*losses)
+    assert not torch.equal(losses[0], InfoVAE(0.5, 30.0)(vae, x, seeded(4))["loss"])
+
+
+def test_the_standard_error_shrinks_with_the_root_of_the_number_of_images():
+    nats = torch.randn(400, generator=seeded(0)).double()
+    assert summary(nats, "", "").standard_error == pytest.approx(float(nats.std()) / 20)

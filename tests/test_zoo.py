@@ -53,7 +53,7 @@ def test_one_wrong_byte_is_refused(copied, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    with pytest.raises(zoo.ZooError, match="sha256.*git checkout"):
+    with pytest.raises(zoo.ZooError, match="sha256.*restore it"):
         zoo.load("puzzle_a", copied)
 
 
@@ -81,10 +81,10 @@ def test_weights_exchanged_for_another_models_are_refused(copied):
 
 def test_missing_weights_and_a_damaged_card_say_what_to_do(copied):
     (copied / "puzzle_a.safetensors").unlink()
-    with pytest.raises(zoo.ZooError, match="missing.*git checkout"):
+    with pytest.raises(zoo.ZooError, match="missing.*restore it"):
         zoo.load("puzzle_a", copied)
     (copied / "puzzle_b.json").write_text('{"name": ')
-    with pytest.raises(zoo.ZooError, match="damaged.*git checkout"):
+    with pytest.raises(zoo.ZooError, match="damaged.*restore it"):
         zoo.card("puzzle_b", copied)
 
 
@@ -110,7 +110,7 @@ def test_the_puzzle_models_measure_what_their_cards_say(name):
     nll = iwae_nll(zoo.load(name), x, 50, torch.Generator().manual_seed(1), DIGITS_BINARISATION)
     assert nll.nats == pytest.approx(measured["nll_test"]["nats"], rel=0.02)
     found = information(zoo.load(name), x, torch.Generator().manual_seed(1))
-    assert found.lower == pytest.approx(measured["information_test"]["lower"], abs=0.4)
+    assert found.lower == pytest.approx(measured["information_test"]["lower"], rel=0.1, abs=0.1)
 
 
 def test_the_puzzle_is_one():
@@ -155,3 +155,39 @@ def test_training_a_model_of_the_zoo_end_to_end(tmp_path, monkeypatch, capsys):
     assert zoo.card("puzzle_a", tmp_path / "zoo")["plan"]["steps"] == 3
     assert zoo.load("puzzle_a", tmp_path / "zoo").code_size == 8
     assert '"checked": true' in capsys.readouterr().out
+
+
+def test_the_card_is_written_after_the_weights_it_vouches_for(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(cards, "_write", lambda path, content: written.append(path.suffix))
+    cards.save("small", PixelCNN((1, 4, 4), 4, 0), torch.ones(1, 1, 4, 4), {}, tmp_path)
+    assert written == [".safetensors", ".safetensors", ".json"]
+
+
+def test_a_recipe_builds_the_same_weights_from_the_same_seed_and_others_from_another():
+    recipe = RECIPES["puzzle_a"]
+    other = dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, seed=5))
+    first, again, third = (next(r.build().parameters()) for r in (recipe, recipe, other))
+    assert torch.equal(first, again) and not torch.equal(first, third)
+
+
+def test_the_command_that_restores_a_file_names_it_from_the_checkout():
+    path = cards.WEIGHTS / "puzzle_a.safetensors"
+    assert "git checkout -- course_lib/zoo/weights/puzzle_a.safetensors" in cards._remedy(path)
+
+
+def test_a_card_without_its_fields_is_damaged(copied):
+    for content in (b"{}", b"\xff\xfe"):
+        (copied / "puzzle_a.json").write_bytes(content)
+        with pytest.raises(zoo.ZooError, match="damaged"):
+            zoo.load("puzzle_a", copied)
+
+
+def test_training_again_leaves_the_courses_own_weights_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "RUNS", tmp_path / "runs")
+    short = dataclasses.replace(RECIPES["puzzle_b"], plan=dataclasses.replace(RECIPES["puzzle_b"].plan, steps=1))
+    monkeypatch.setitem(RECIPES, "puzzle_b", dataclasses.replace(short, evaluate=lambda model: {}))
+    before = (cards.WEIGHTS / "puzzle_b.json").read_bytes()
+    assert train.main(["puzzle_b", "--device", "cpu"]) == 0
+    assert (cards.WEIGHTS / "puzzle_b.json").read_bytes() == before
+    assert zoo.card("puzzle_b", tmp_path / "runs" / "zoo")["plan"]["steps"] == 1

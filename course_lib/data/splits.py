@@ -52,6 +52,10 @@ class Splits:
     test: Split
     n_train: int
 
+    def __post_init__(self) -> None:
+        if not 0 < self.n_train <= len(self.full_train):
+            raise ValueError(f"of {len(self.full_train)} images, {self.n_train} cannot be for training")
+
     @property
     def train(self) -> Split:
         return self.full_train[: self.n_train]

@@ -76,10 +76,14 @@ def make_shell() -> Any:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    class Shell(InteractiveShell):
+        def enable_gui(self, gui=None):
+            """There is no screen here; `%matplotlib inline` asks all the same."""
+
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.InteractiveShell.colors = "nocolor"
-    return InteractiveShell.instance(config=settings)
+    return Shell.instance(config=settings)
 
 
 def answer(shell: Any, command: dict) -> dict:

@@ -70,7 +70,7 @@ def confirm(key: str, value: float, path: Path = LEDGER) -> None:
     Raises LedgerError when it lies outside the band: then the ledger, or the code, is wrong.
     """
     known = result(key, path)
-    if abs(value - known.value) > known.band:
+    if not abs(value - known.value) <= known.band:
         raise LedgerError(
             f"{known.quantity}: measured {value:.4g}, but the ledger holds {known} (band {known.band:g}). "
             f"Measure again with: {known.command}"

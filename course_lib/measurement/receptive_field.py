@@ -27,7 +27,12 @@ def field_by_gradient(
 def field_by_perturbation(
     network: Network, x: Float[Tensor, "1 colours height width"], place: Place
 ) -> Float[Tensor, "colours height width"]:
-    """|logit[place](x with x_i flipped) - logit[place](x)|, one flip x_i -> 1 - x_i for each entry i of the image."""
+    """|logit[place](x with x_i flipped) - logit[place](x)|, one flip x_i -> 1 - x_i for each entry i of the image.
+
+    Raises ValueError for more than one image, and for pixels other than 0 and 1 (a grey one half flips to itself).
+    """
+    if len(x) != 1 or not ((x == 0) | (x == 1)).all():
+        raise ValueError("field_by_perturbation flips the pixels of one image of zeros and ones")
     colour, row, column = place
     flipped = x.repeat(x[0].numel(), *[1] * x[0].ndim)
     flat = flipped.view(len(flipped), -1)

@@ -1,10 +1,15 @@
 """The fit loop: Adam, a warm-up and a cosine decay, checkpoints that resume exactly, and nothing lost on Ctrl-C."""
 
+import contextlib
+import json
 import math
 import os
+import pickle
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -49,6 +54,10 @@ class History:
             self.terms.setdefault(name, []).append(float(value))
 
 
+class CheckpointError(Exception):
+    """A checkpoint is damaged or belongs to another run; the message names the file and what to do."""
+
+
 class NotFinite(ArithmeticError):
     """A term became NaN or infinite; the message names the step and the term. The weights are those before it."""
 
@@ -61,40 +70,57 @@ class Fit:
     """
 
     def __init__(
-        self, model: nn.Module, objective: Objective, images: Tensor, plan: Plan, checkpoint: Path | None = None
+        self,
+        model: nn.Module,
+        objective: Objective,
+        images: Tensor,
+        plan: Plan,
+        checkpoint: Path | None = None,
+        about: dict | None = None,
     ):
         self.model, self.objective, self.images, self.plan = model, objective, images, plan
         self.checkpoint = Path(checkpoint) if checkpoint else None
+        self.about = json.loads(json.dumps({"plan": asdict(plan), **(about or {})}))
         self.optimiser = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
         self.step, self.seconds, self.history = 0, 0.0, History()
         if self.checkpoint and self.checkpoint.exists():
             self._load()
 
     def run(self, every: int = 100, save_every: int = 500, progress: bool = True) -> History:
-        """Train to the end of the plan, or until Ctrl-C, which keeps what was learnt. Returns the history."""
+        """Train to the end of the plan, or until Ctrl-C, and return the history.
+
+        Ctrl-C lets the step in hand end, and keeps what was learnt. With a checkpoint the run can be taken up again;
+        without one the interrupt is passed on, so that nothing after it works on a half-trained model unawares.
+        """
         self.model.train()
         started = time.perf_counter() - self.seconds
         bar = tqdm(total=self.plan.steps, initial=self.step, disable=not progress, unit="step")
-        try:
-            while self.step < self.plan.steps:
-                terms = self._one_step()
-                self.step, self.seconds = self.step + 1, time.perf_counter() - started
-                bar.update()
-                if self.step % every == 0 or self.step == self.plan.steps:
-                    self.history.add(self.step, terms)
-                    bar.set_postfix({name: f"{float(value):.2f}" for name, value in terms.items()})
-                if self.step % save_every == 0:
-                    self._save()
-        except KeyboardInterrupt:
-            print(f"stopped at step {self.step} of {self.plan.steps}; what was learnt is kept")
-        finally:
-            bar.close()
-            self._save()
+        with bar, _stop_signal() as stopped:
+            try:
+                while self.step < self.plan.steps and not stopped.is_set():
+                    terms = self._one_step()
+                    self.step, self.seconds = self.step + 1, time.perf_counter() - started
+                    bar.update()
+                    if self.step % every == 0 or self.step == self.plan.steps:
+                        self.history.add(self.step, terms)
+                        bar.set_postfix({name: f"{float(value):.2f}" for name, value in terms.items()})
+                    if self.step % save_every == 0:
+                        self._save()
+            except Exception:
+                self._save()
+                raise
+            finally:
+                self.model.eval()
+        self._save()
         self.history.finished = self.step == self.plan.steps
-        self.model.eval()
+        if not self.history.finished:
+            print(f"stopped at step {self.step} of {self.plan.steps}; what was learnt is kept")
+            if not self.checkpoint:
+                raise KeyboardInterrupt
         return self.history
 
     def _one_step(self) -> Terms:
+        """One step, whole or not at all: whatever can fail does so before the weights move."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate_at(self.step)
         x, generator = self._batch(self.step)
@@ -103,7 +129,7 @@ class Fit:
         self._refuse_nan(terms)
         self.optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
+        self._refuse_nan({"gradient": nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)})
         self.optimiser.step()
         return {name: value.detach() for name, value in terms.items()}
 
@@ -130,21 +156,49 @@ class Fit:
             return
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self.checkpoint.with_suffix(".partial")
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        torch.save({**state, "steps": self.history.steps, "terms": self.history.terms}, partial)
+        state = {"step": self.step, "seconds": self.seconds, "model": self.model.state_dict(), "about": self.about}
+        state |= {"optimiser": self.optimiser.state_dict(), "steps": self.history.steps, "terms": self.history.terms}
+        torch.save(state, partial)
         os.replace(partial, self.checkpoint)
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
+        remedy = f"delete {self.checkpoint} to start anew"
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            found = state["about"]
+        except (EOFError, KeyError, RuntimeError, OSError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"the checkpoint is damaged or none of ours ({error}): {remedy}") from error
+        for name in sorted(self.about.keys() | found.keys()):
+            if self.about.get(name) != found.get(name):
+                told = f"{name} was {found.get(name)}, and is now {self.about.get(name)}"
+                raise CheckpointError(f"the checkpoint belongs to another run ({told}): {remedy}")
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint is of another model ({error}): {remedy}") from error
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.history = History(state["steps"], state["terms"])
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; a second one interrupts at once. Only the main thread hears signals."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(number, frame):
+        stopped.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fit(model: nn.Module, objective: Objective, images: Tensor, plan: Plan, **options) -> History:

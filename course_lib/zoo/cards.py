@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from course_lib.zoo.recipes import BUILDERS
 
 WEIGHTS = Path(__file__).parent / "weights"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class ZooError(Exception):
@@ -34,11 +35,11 @@ def card(name: str, folder: Path = WEIGHTS) -> dict:
     if not path.exists():
         raise ZooError(f"there is no model {name!r}; the zoo has: {', '.join(names(folder)) or 'none'}")
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ZooError(
-            f"the card {path.name} is damaged ({error}); restore it with: git checkout {path.name}"
-        ) from error
+        about = json.loads(path.read_text(encoding="utf-8"))
+        about["sha256"][name], about["builder"], about["arguments"]
+        return about
+    except (ValueError, KeyError, TypeError) as error:
+        raise ZooError(f"the card {path.name} is damaged ({error}); {_remedy(path)}") from error
 
 
 def load(name: str, folder: Path = WEIGHTS) -> nn.Module:
@@ -78,16 +79,23 @@ def save(name: str, model: nn.Module, drawn: Tensor, about: dict, folder: Path =
 def _weights_of(stem: str, about: dict, folder: Path) -> bytes:
     path = folder / f"{stem}.safetensors"
     if not path.exists():
-        raise ZooError(f"{path.name} is missing; restore it with: git checkout {path.name}")
+        raise ZooError(f"{path.name} is missing; {_remedy(path)}")
     content = path.read_bytes()
     found, expected = hashlib.sha256(content).hexdigest(), about["sha256"].get(stem)
     if found != expected:
         raise ZooError(
             f"{path.name} is not the file its card describes (sha256 {found[:12]}..., the card says "
             f"{str(expected)[:12]}...): it was damaged or exchanged, and is not loaded. "
-            f"Restore it with: git checkout {path.name}"
+            f"{_remedy(path)}"
         )
     return content
+
+
+def _remedy(path: Path) -> str:
+    """How to get the file back; in a download without git, by downloading again."""
+    inside = path.is_relative_to(ROOT)
+    name = path.relative_to(ROOT).as_posix() if inside else path
+    return f"restore it with: git checkout -- {name} (or download the course again)"
 
 
 def _tuples(arguments: dict) -> dict:

@@ -45,12 +45,12 @@ def _leaks_of(seed: int) -> tuple[float, float]:
     torch.manual_seed(seed)
     model = PixelCNN(shape, width=8, depth=4, kernel=5).double()
     x = torch.randint(0, 2, (1, *shape), generator=torch.Generator().manual_seed(seed)).double()
-    change = gradient = 0.0
+    changes, gradients = [], []
     for place in itertools.product(*map(range, shape)):
         hidden = ~is_past(shape, place)
-        change = max(change, float(field_by_perturbation(model, x, place)[hidden].max()))
-        gradient = max(gradient, float(field_by_gradient(model, x, place)[hidden].max()))
-    return change, gradient
+        changes.append(field_by_perturbation(model, x, place)[hidden].max())
+        gradients.append(field_by_gradient(model, x, place)[hidden].max())
+    return float(torch.stack(changes).max()), float(torch.stack(gradients).max())
 
 
 def measured_field(kernel: int, layers: int) -> Tensor:

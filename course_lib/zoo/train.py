@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from course_lib.training.fit import Fit
+from course_lib.data import DataError
+from course_lib.training.fit import CheckpointError, Fit
 from course_lib.zoo import cards
 from course_lib.zoo.recipes import RECIPES, Recipe
 
-RUNS = Path("runs")
+RUNS = cards.ROOT / "runs"
 GALLERY = 64
 
 
@@ -21,14 +22,22 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="course.py train", description=__doc__)
     parser.add_argument("name", choices=sorted(RECIPES), help="which model")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--to", type=Path, default=cards.WEIGHTS, help="folder for weights and card")
+    parser.add_argument(
+        "--to", type=Path, help="folder for weights and card; runs/zoo if left out, the course's own stay"
+    )
     options = parser.parse_args(argv)
-    run = prepare(options.name, options.device)
+    try:
+        run = prepare(options.name, options.device)
+    except (DataError, CheckpointError) as error:
+        print(error)
+        return 1
     if not run.run(every=50, save_every=250).finished:
         print(f"to go on from step {run.step}: python course.py train {options.name}")
         return 1
-    about = finish(options.name, run, options.device, options.to)
+    folder = options.to or RUNS / "zoo"
+    about = finish(options.name, run, options.device, folder)
     print(json.dumps(about["measurements"], indent=2))
+    print(f"weights and card are in {folder}; load them with zoo.load({options.name!r}, folder)")
     return 0
 
 
@@ -37,7 +46,8 @@ def prepare(name: str, device: str) -> Fit:
     recipe = RECIPES[name]
     model = recipe.build().to(device, memory_format=torch.channels_last)
     images = recipe.train_images().to(device)
-    return Fit(model, recipe.objective, images, recipe.plan, RUNS / f"{name}.pt")
+    about = describe(name, recipe) | {"hardware": hardware(device)}
+    return Fit(model, recipe.objective, images, recipe.plan, RUNS / f"{name}.pt", about)
 
 
 def finish(name: str, run: Fit, device: str, folder: Path) -> dict:
@@ -71,9 +81,9 @@ def describe(name: str, recipe: Recipe) -> dict:
 
 def hardware(device: str) -> str:
     """The name of the processor or the card, and the threads used."""
-    if device != "cpu":
+    if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} thread(s), no GPU"
+    return f"{_processor()}, {torch.get_num_threads()} thread(s), device {device}"
 
 
 def _processor() -> str:
