@@ -289,13 +289,29 @@ def test_a_learners_work_in_an_exercise_is_not_overwritten(checkout, capsys):
     assert "x = 42" in exercise.read_text()
 
 
+def commit(checkout: Path) -> None:
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "course"]):
+        subprocess.run(["git", *command], cwd=checkout, check=True)
+
+
+def test_edits_in_a_chapters_notebook_are_kept_beside_it_when_its_source_is_newer(checkout):
+    source = write(checkout, "chapters/00_sample.py", QUICK)
+    main([], checkout)
+    commit(checkout)
+    edit_notebook(notebook_of(source), "x = 1", "x = 111")
+    os.utime(notebook_of(source), (0, 0))
+    assert main([], checkout) == 0
+    assert "x = 111" not in notebook_of(source).read_text()
+    (kept,) = (checkout / "chapters" / ".ipynb_checkpoints").iterdir()
+    assert "x = 111" in kept.read_text()
+
+
 def test_a_learners_work_survives_a_newer_solution_from_upstream(checkout, capsys):
     """After a pull the solution is the newer file; the last commit still tells that the exercise was begun."""
     solution = write(checkout, "solutions/02_sample.py", QUICK)
     main([], checkout)
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "course"]):
-        subprocess.run(["git", *command], cwd=checkout, check=True)
+    commit(checkout)
     exercise = checkout / "exercises" / "02_sample.ipynb"
     edit_notebook(exercise, "x = None", "x = 42")
     write(checkout, "solutions/02_sample.py", QUICK.replace("x = 1", "x = 1  # explained"))

@@ -111,7 +111,17 @@ def refresh_one(source: Path, root: Path, force: bool = False) -> None:
         execute(nb, source.parent)
     except CellFailed as error:
         raise CellFailed(f"{_name(source, root)}: {error}\nThe stored notebook was left as it was.") from None
+    if _differs_from_last_commit(target, root) and difference(source, target):
+        keep_copy(target, root)
     replace_file(target, nbformat.writes(nb) + "\n")
+
+
+def keep_copy(target: Path, root: Path) -> None:
+    """Puts a notebook that holds what neither its source nor git does where git does not look, and says so."""
+    kept = target.parent / ".ipynb_checkpoints" / f"{target.stem}-before-refresh-{time.time():.0f}.ipynb"
+    kept.parent.mkdir(exist_ok=True)
+    shutil.copy2(target, kept)
+    print(f"  what {_name(target, root)} held is kept in {_name(kept, root)}", flush=True)
 
 
 def _edited_after(path: Path, source: Path) -> bool:
