@@ -19,7 +19,7 @@
 # - compute the log-likelihood of an image from its logits, in nats, without losing a single one to rounding;
 # - draw a picture pixel by pixel, reproducibly.
 #
-# Five tasks, 10 points, about 55 minutes. You need chapter 02 and a little torch: indexing, `arange`, `conv2d`.
+# Five tasks, 10 points, 55 minutes. You need chapter 02 and a little torch: indexing, `arange`, `conv2d`.
 #
 # **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run the
 # cell, run the `check` below it: it answers at once, and when something is off it shows the smallest case that fails.
@@ -63,7 +63,7 @@ check("02.mask_a", mask_a)
 # %% [markdown]
 # ## 2. Mask B: the past and the present
 #
-# Difficulty 1 of 5 · 1 point · 3 minutes
+# Difficulty 1 of 5 · 1 point · 5 minutes
 #
 # From the second layer on, the entry in the middle no longer holds the pixel itself. It holds what the first layer made
 # of that pixel's past.
@@ -142,7 +142,8 @@ def log_likelihood(
 ) -> Float[Tensor, " batch"]:
     """log p(x) of each binary image, in nats: summed over channels and pixels, never over the batch.
 
-    Each x_i is 0 or 1, and is 1 with probability sigmoid(l_i). Exact for logits in the thousands as well.
+    Each x_i is 0 or 1, and is 1 with probability sigmoid(l_i). Exact for logits in the thousands as well. Returns any
+    float dtype.
     """
     raise NotImplementedError("your code here")
 
@@ -168,8 +169,8 @@ def sample(
     """Draws binary images: x_i ~ Bernoulli(sigmoid(l_i)), pixel after pixel in raster order.
 
     `model(x)` gives logits of the shape of x; the logit of a pixel depends on the pixels before it alone. `shape` is
-    (batch, 1, height, width). All chance comes from `generator`: the same seed gives the same images. Returns float32,
-    zeros and ones.
+    (batch, 1, height, width), and one call of the model for each pixel is expected to serve the whole batch. All chance
+    comes from `generator`: the same seed gives the same images. Returns float32, zeros and ones.
     """
     raise NotImplementedError("your code here")
 
@@ -180,8 +181,9 @@ check("02.sample", sample)
 # %% [markdown]
 # ## What you have built
 #
-# Put the five together. The little model below is one masked convolution with weights chosen by hand: a pixel would
-# like to agree with the one above it and to differ from the one on its left.
+# Put it to work. The cell below calls three of your functions: the masked convolution, with weights chosen by hand, is
+# the model; the sampler draws from it; the log-likelihood says how probable each drawing was. By the weights, a pixel
+# would like to agree with the one above it and to differ from the one on its left.
 #
 # **Predict:** what will the pictures look like? And if you change the sign of the first weight?
 
@@ -205,11 +207,22 @@ with when_solved():
         print(f"log p = {nats:.1f} nats; with a fair coin for each pixel, {-8 * 32 * 0.6931:.1f}")
 
 # %% [markdown]
-# Nothing here knew what a stripe is: two weights and a loop were enough. In chapter 02 the weights are learned, and the
-# loop is made fast.
+# <details><summary>What the pictures look like, and with the other sign</summary>
+#
+# Upright stripes, one pixel wide: to agree with the pixel above makes columns, to differ from the pixel on the left
+# makes them alternate. Here and there a column begins wrong or changes its mind, for every pixel is drawn by chance;
+# still each picture is far more probable than it would be with fair coins. With $-2$ for the pixel above, a pixel would
+# like to differ from both its neighbours: a chessboard.
+#
+# </details>
+
+# %% [markdown]
+# Nothing here knew what a stripe is: two weights and a loop were enough. In chapter 02 the weights are learned; how to
+# make the loop fast is a later story.
 #
 # **To go on thinking**
 #
 # - Your sampler calls the model for the whole picture, and uses one pixel of the answer. What could be kept?
-# - `mask_a` in the first layer only: what would happen with mask B there? Try it on `stripes` if you like.
+# - `mask_a` in the first layer: what would happen with mask B there? Try it: in `stripes`, make the kind "B" and give
+#   the centre a weight, `weight[0, 0, 1, 1] = 2.0`. Which log p do the drawings get, and can you believe it?
 # - In what order could one read a picture other than raster order, and which of your five functions would change?

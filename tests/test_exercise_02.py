@@ -184,7 +184,8 @@ def test_points_minutes_and_difficulty_in_the_text_are_those_of_the_tasks():
     for task in exercise("02"):
         points = f"{task.points} point{'s' if task.points > 1 else ''}"
         assert f"Difficulty {task.difficulty} of 5 · {points} · {task.minutes} minutes" in text
-    assert f"Five tasks, {sum(task.points for task in exercise('02'))} points" in text
+    points, minutes = (sum(getattr(task, name) for task in exercise("02")) for name in ("points", "minutes"))
+    assert f"Five tasks, {points} points, {minutes} minutes." in text
 
 
 def test_notebook_cells_hold_no_semicolon_at_the_end():

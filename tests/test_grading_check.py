@@ -1,6 +1,8 @@
 """check and hint, as a learner meets them."""
 
 import math
+import signal
+import re
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch
 from course_lib.grading import check, hint, when_solved
 from course_lib.grading import notebook as notebook_module
 from course_lib.grading.comparing import compare
+from course_lib.grading.showing import lines
 from course_lib.grading.task import Case
 
 
@@ -50,6 +53,18 @@ def test_an_endless_answer_is_stopped(capsys, monkeypatch):
     assert "right on all" in capsys.readouterr().out
 
 
+def test_an_endless_answer_is_stopped_where_interrupts_are_ignored(capsys, monkeypatch):
+    """As in a process that a script has started in the background."""
+    monkeypatch.setattr(notebook_module, "SECONDS", 0.2)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        check("00.nats_to_bits", endless)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "did not answer within 0.2 s" in capsys.readouterr().out
+
+
 def test_an_answer_that_sleeps_is_stopped(capsys, monkeypatch):
     monkeypatch.setattr(notebook_module, "SECONDS", 0.2)
     import time
@@ -74,6 +89,68 @@ def test_an_exception_is_told_with_the_line_that_raised_it(capsys):
     told = capsys.readouterr().out
     assert "AttributeError: 'float' object has no attribute 'logarithm'" in told
     assert ": return nats.logarithm" in told
+
+
+def unfinished_mask_a(k):
+    raise NotImplementedError("your code here")
+
+
+def unfinished_mask_b(k):
+    return unfinished_mask_a(k)
+
+
+def test_an_answer_that_waits_for_another_function_is_told_which(capsys):
+    check("02.mask_b", unfinished_mask_b)
+    assert "02.mask_b: not yet: it calls unfinished_mask_a, which is not written yet" in capsys.readouterr().out
+    check("02.mask_a", unfinished_mask_a)
+    assert "02.mask_a: not started yet" in capsys.readouterr().out
+
+
+def test_what_torch_cannot_compute_is_no_unwritten_answer(capsys):
+    def unsupported(k):
+        raise NotImplementedError("\"bernoulli\" not implemented for 'Long'")
+
+    check("02.mask_a", unsupported)
+    assert "raised an exception" in capsys.readouterr().out
+
+
+def test_a_slow_sampler_is_asked_how_it_draws(capsys, monkeypatch):
+    monkeypatch.setattr(notebook_module, "SECONDS", 0.2)
+    check("02.sample", lambda *arguments: endless(0))
+    assert "is a loop endless, or are the images drawn one after another?" in capsys.readouterr().out
+
+
+def test_numbers_that_differ_are_shown_in_enough_digits_to_differ(capsys):
+    said = compare(Case(()), torch.tensor([1.0, 2.0]).double() + 1e-6, torch.tensor([1.0, 2.0]).double())
+    assert "2.000001 where 2 belongs" in said
+    check("02.log_likelihood", lambda logits, x: right_likelihood(logits, x) * (1 + 1e-6))
+    told = capsys.readouterr().out
+    assert "times what it should be" not in told
+    want, got = re.search(r"expected +got\n +(.+?)  +(.+)\n", told).groups()
+    assert want != got
+
+
+def right_likelihood(logits, x):
+    return (x * logits - torch.nn.functional.softplus(logits)).sum((1, 2, 3))
+
+
+def test_runs_that_should_agree_stand_side_by_side_with_their_seeds(capsys):
+    def careless(model, shape, generator):
+        x = torch.zeros(shape)
+        for i in range(shape[2]):
+            for j in range(shape[3]):
+                x[:, :, i, j] = torch.bernoulli(torch.sigmoid(model(x)[:, :, i, j]))
+        return x
+
+    check("02.sample", careless)
+    told = capsys.readouterr().out
+    assert re.search(r"  run 1, seed (\d+) +run 2, seed \1 +run 3, seed \d+\n", told)
+    assert "expected" not in told
+
+
+def test_kernels_of_one_weight_are_shown_as_one_table():
+    shown = "\n".join(lines(torch.arange(9.0).reshape(3, 3, 1, 1)))
+    assert shown == "0 1 2\n3 4 5\n6 7 8"
 
 
 def test_an_answer_that_leaves_the_program_does_not(capsys):

@@ -45,7 +45,15 @@ def tell(error: BaseException, answer: Callable | None = None) -> Error:
         message = str(error)
     except Exception:  # noqa: BLE001  a learner's exception may not print
         message = ""
-    return Error(types, message[:1000], last_line(error, answer))
+    unfinished = unfinished_function(error, answer) if isinstance(error, NotImplementedError) else ""
+    return Error(types, message[:1000], last_line(error, answer), unfinished)
+
+
+def unfinished_function(error: BaseException, answer: Callable | None) -> str:
+    """The function in which the exception was raised, empty where that is the answer itself."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    code = frames[-1].f_code if frames else None
+    return "" if code in (None, getattr(answer, "__code__", None)) else code.co_name
 
 
 def last_line(error: BaseException, answer: Callable | None) -> str:

@@ -136,10 +136,10 @@ def shown(path: Path) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """The headline, what differs, and the mistake by its name."""
-    first = f" ({verdict.detail[0].strip()})" if verdict.status in ("wrong", "error") and verdict.detail else ""
-    named = f"; {verdict.diagnosis}" if verdict.diagnosis else ""
-    return f"{verdict.headline}{first}{named}"
+    """The headline, and the diagnosis in a sentence; where there is none, what differs. One line."""
+    first = verdict.detail[0] if verdict.status in ("wrong", "error") and verdict.detail else ""
+    reason = verdict.told or first
+    return " ".join(f"{verdict.headline}{' (' * bool(reason)}{reason.strip()}{')' * bool(reason)}".split())
 
 
 def as_data(report: Report) -> dict:

@@ -17,6 +17,8 @@ from course_lib.grading.supervision import Limits, Lost, OutOfTime, Worker
 from course_lib.grading.task import Error, Outcome, Task
 from course_lib.grading.tasks import exercise as tasks_of
 
+AFTER_A_LOOP = 2.0
+
 
 @dataclass(frozen=True)
 class Report:
@@ -72,20 +74,39 @@ class Session:
         self.worker: Worker | None = None
         self.fatal: dict[int, str] = {}
         self.failed: dict[int, str] = {}
+        self.looped: set[str] = set()
         self.over = ""
 
     def answer(self, task: Task) -> Callable[[Sequence[Any]], Outcome]:
-        """The learner's function as the judge sees it; all calls of one task together have the time of one cell."""
-        left = [self.limits.seconds]
+        """The learner's function as the judge sees it; all calls of one task together have the time of one cell.
+
+        A task that builds on a function which never ended is given less.
+        """
+        cause = self.endless_part(task)
+        seconds = min(AFTER_A_LOOP, self.limits.seconds) if cause else self.limits.seconds
+        left, told = [seconds], f"{seconds:g} s" + (f"; it uses {cause}, which looped too" if cause else "")
 
         def ask(arguments: Sequence[Any]) -> Outcome:
             start = time.monotonic()
-            outcome = self.call(task.function, arguments, left[0])
+            outcome = self.call(task.function, arguments, left[0], told)
             left[0] = max(left[0] - (time.monotonic() - start), 0.01)
             return outcome
 
         self.ready()
         return ask
+
+    def endless_part(self, task: Task) -> str:
+        """A function that ran out of time and that this task's cell calls, by itself or through another task's."""
+        names, seen = [task.function], set()
+        others = {other.function for other in tasks_of(task.exercise)}
+        while names:
+            seen.add(name := names.pop())
+            text = " ".join(cell for cell in self.submission.cells if defines(name, cell))
+            called = others & set(re.findall(r"(\w+)\s*\(", text)) - {task.function}
+            if called & self.looped:
+                return min(called & self.looped)
+            names += called - seen
+        return ""
 
     def ready(self) -> None:
         """Starts a worker and runs the cells, as often as it takes to find those that kill it."""
@@ -115,7 +136,7 @@ class Session:
         if reply.get("types"):
             self.failed[cell] = trouble(reply, self.limits)
 
-    def call(self, function: str, arguments: Sequence[Any], seconds: float) -> Outcome:
+    def call(self, function: str, arguments: Sequence[Any], seconds: float, told: str) -> Outcome:
         if self.worker is None:
             return Outcome(stopped=f"not graded: the notebook {self.over}")
         command = {"do": "call", "function": function, "arguments": list(arguments)}
@@ -123,8 +144,10 @@ class Session:
             reply = self.worker.ask(command, seconds)
         except Lost as error:
             self.lose()
-            text = f"looped: stopped after {self.limits.seconds:g} s" if "looped" in str(error) else str(error)
-            return Outcome(stopped=f"{function} {text}")
+            if "looped" not in str(error):
+                return Outcome(stopped=f"{function} {error}")
+            self.looped.add(function)
+            return Outcome(stopped=f"{function} looped: stopped after {told}")
         return Outcome(stopped=self.absent(function)) if reply.get("missing") is True else outcome_of(reply)
 
     def absent(self, function: str) -> str:
@@ -136,8 +159,7 @@ class Session:
 
     def culprit(self, name: str) -> int | None:
         """The cell that would have defined a name and came to grief."""
-        defines = re.compile(rf"^\s*(async )?(def|class) {name}\b|^{name} *=", re.MULTILINE)
-        return next((cell for cell in self.troubles() if defines.search(self.submission.cells[cell])), None)
+        return next((cell for cell in self.troubles() if defines(name, self.submission.cells[cell])), None)
 
     def troubles(self) -> dict[int, str]:
         return dict(sorted({**self.failed, **self.fatal}.items()))
@@ -158,6 +180,10 @@ class Session:
     close = lose
 
 
+def defines(name: str, cell: str) -> bool:
+    return bool(re.search(rf"^\s*(async )?(def|class) {name}\b|^{name} *=", cell, re.MULTILINE))
+
+
 def trouble(reply: dict, limits: Limits) -> str:
     """What went wrong in a cell, to follow on "cell 3"."""
     error = error_of(reply)
@@ -173,8 +199,8 @@ def error_of(told: Any) -> Error:
     """An exception from what a worker says of it, every part brought to its type."""
     types = told.get("types") if isinstance(told, dict) else None
     names = tuple(printable(name) for name in types) if isinstance(types, list) else ("Exception",)
-    line = told.get("line") if isinstance(told, dict) else ""
-    return Error(names, printable(told.get("message", "")), printable(line) if isinstance(line, str) else "")
+    texts = [told.get(key) if isinstance(told, dict) else "" for key in ("message", "line", "unfinished")]
+    return Error(names, *(printable(text) if isinstance(text, str) else "" for text in texts))
 
 
 def outcome_of(reply: dict) -> Outcome:

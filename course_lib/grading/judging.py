@@ -14,20 +14,25 @@ import torch
 from course_lib.grading.calling import call
 from course_lib.grading.comparing import compare
 from course_lib.grading.showing import kind_of, lines, parameters, show_call, side_by_side
-from course_lib.grading.task import Case, Mistake, Outcome, Task
+from course_lib.grading.specs import Generator
+from course_lib.grading.task import Case, Error, Mistake, Outcome, Task
 
 Answer = Callable[[Sequence[Any]], Outcome]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says: status is right, wrong, error, not started or stopped; diagnosis names a known mistake."""
+    """What the judge says: status is right, wrong, error, not started or stopped; diagnosis names a known mistake.
+
+    `told` is the diagnosis' first sentence.
+    """
 
     task: Task
     status: str
     headline: str
     detail: tuple[str, ...] = ()
     diagnosis: str = ""
+    told: str = ""
 
     @property
     def score(self) -> int:
@@ -42,14 +47,26 @@ def judge(task: Task, answer: Answer, generator: torch.Generator) -> Verdict:
         outcomes.append(ask(answer, case))
         if outcomes[-1].stopped:
             return Verdict(task, "stopped", outcomes[-1].stopped, tuple(show_call(task, case)))
-        if outcomes[-1].error and "NotImplementedError" in outcomes[-1].error.types:
-            return Verdict(task, "not started", "not started yet")
+        if (unfinished := outcomes[-1].error) and is_placeholder(unfinished):
+            return waiting(task, unfinished.unfinished)
     expected = [ask(direct(task.reference), case) for case in cases]
     wrong = [i for i in range(len(cases)) if disagreement(task, cases[i], outcomes[i], expected[i])]
     if not wrong:
         return Verdict(task, "right", f"right on all {len(cases)} cases")
     mistake = recognise(task, cases, outcomes, expected)
     return explain(task, cases, wrong[0], outcomes[wrong[0]], expected[wrong[0]], mistake)
+
+
+def is_placeholder(error: Error) -> bool:
+    """Whether an exception says that something is still to be written; torch's own say what it cannot compute."""
+    return "NotImplementedError" in error.types and not re.search("not implemented for|Could not run", error.message)
+
+
+def waiting(task: Task, unfinished: str) -> Verdict:
+    """The verdict on an answer that is not written, or that calls a function which is not."""
+    if unfinished in ("", task.function):
+        return Verdict(task, "not started", "not started yet")
+    return Verdict(task, "error", f"not yet: it calls {unfinished}, which is not written yet")
 
 
 def direct(function: Callable) -> Answer:
@@ -119,10 +136,13 @@ def similar(task: Task, case: Case, outcome: Outcome, theirs: Outcome, expected:
 
 
 def gist(outcome: Outcome, expected: Outcome) -> tuple[str, str]:
-    """An exception's class and message without its numbers."""
+    """An exception's class and message without its numbers; shapes that do not fit are told in too many ways."""
     if outcome.error is None:
         return ("", "")
-    return (outcome.error.type, "" if expected.error else re.sub(r"\d+", "", outcome.error.message)[:60])
+    message = re.sub(r"\d+", "", outcome.error.message)[:60]
+    if re.search("expanded size|must match|shape mismatch|broadcast", message):
+        message = "shapes"
+    return (outcome.error.type, "" if expected.error else message)
 
 
 def explain(
@@ -135,16 +155,28 @@ def explain(
     if status == "error":
         detail += [f"  raised at {outcome.error.line}"] if outcome.error.line else []
     else:
-        detail += answers(outcome, expected)
+        detail += answers(cases[i], outcome, expected)
     detail += [f"  it printed: {outcome.printed.strip()}"] if outcome.printed.strip() else []
     detail += [f"  What happened: {mistake.diagnosis}"] if mistake else []
     verb = "raised an exception" if status == "error" else "is wrong"
     headline = f"not yet: case {i + 1} of {len(cases)} {verb}"
-    return Verdict(task, status, headline, tuple(detail), mistake.name if mistake else "")
+    if mistake is None:
+        return Verdict(task, status, headline, tuple(detail))
+    return Verdict(task, status, headline, tuple(detail), mistake.name, re.split(r"(?<=[.?])\s", mistake.diagnosis)[0])
 
 
-def answers(outcome: Outcome, expected: Outcome) -> list[str]:
-    """Expected and got, in two columns."""
-    want = [f"a {expected.error.type}"] if expected.error else lines(expected.value)
-    got = [outcome.error.type] if outcome.error else lines(outcome.value)
-    return side_by_side(want, got, ("expected", "got"))
+def answers(case: Case, outcome: Outcome, expected: Outcome) -> list[str]:
+    """Expected and got, in two columns; of several calls what came of each, since they are held against each other."""
+    if len(case.calls) > 1 and isinstance(outcome.value, list):
+        titles = [f"run {i}, {', '.join(seeds(arguments))}" for i, arguments in enumerate(case.calls, 1)]
+        return side_by_side([lines(value) for value in outcome.value], titles)
+    for digits in (6, 9, 12, 17):
+        want = [f"a {expected.error.type}"] if expected.error else lines(expected.value, digits)
+        got = [outcome.error.type] if outcome.error else lines(outcome.value, digits)
+        if want != got:
+            break
+    return side_by_side([want, got], ("expected", "got"))
+
+
+def seeds(arguments: Sequence[Any]) -> list[str]:
+    return [f"seed {argument.seed}" for argument in arguments if isinstance(argument, Generator)]

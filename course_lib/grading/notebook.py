@@ -28,7 +28,7 @@ def check(task_id: str, answer: Callable, strict: bool = False) -> None:
     if task is None or not callable(answer):
         return _say(_misuse(task_id, task, answer), strict)
     with torch.random.fork_rng(devices=[]):
-        verdict = judge(task, _patient(answer), torch.Generator().manual_seed(zlib.crc32(task_id.encode())))
+        verdict = judge(task, _patient(answer, task.slow), torch.Generator().manual_seed(zlib.crc32(task_id.encode())))
     if not (strict and verdict.status == "right"):
         _say("\n".join(report(verdict)), strict)
 
@@ -92,7 +92,7 @@ def _misuse(task_id: str, task: Task | None, answer: Any) -> str:
     return f'check takes the function itself, not {kind}: check("{task_id}", {task.function}), without brackets.'
 
 
-def _patient(answer: Callable) -> Callable[[Sequence[Any]], Outcome]:
+def _patient(answer: Callable, slow: str) -> Callable[[Sequence[Any]], Outcome]:
     """Calls the answer as long as all its calls together stay within the time limit."""
     clock = _Clock(SECONDS)
 
@@ -103,7 +103,7 @@ def _patient(answer: Callable) -> Callable[[Sequence[Any]], Outcome]:
         except KeyboardInterrupt:
             if not clock.rang:
                 raise
-            return Outcome(stopped=f"did not answer within {SECONDS:g} s: does a loop never end?")
+            return Outcome(stopped=f"did not answer within {SECONDS:g} s: {slow}")
 
     return ask
 
@@ -116,12 +116,21 @@ class _Clock:
 
     def __enter__(self) -> None:
         self.start, self.done = time.monotonic(), threading.Event()
-        if threading.current_thread() is threading.main_thread():
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            # A process started in the background ignores SIGINT, and an endless answer would never end.
+            self.before = signal.signal(signal.SIGINT, signal.default_int_handler)
             threading.Thread(target=self._watch, args=(self.done,), daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
-        with self.lock:
+        try:
+            with self.lock:
+                self.done.set()
+        finally:
+            # The last ring may arrive while the lock is waited for.
             self.done.set()
+            if self.main:
+                signal.signal(signal.SIGINT, self.before or signal.SIG_DFL)
         self.left -= time.monotonic() - self.start
 
     def _watch(self, done: threading.Event) -> None:

@@ -1,7 +1,8 @@
 """Values, cases and differences as short text that reads the same on every machine."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ LARGEST_GRID = 9
 MOST_ELEMENTS = 120
 
 
-def number(value: Any) -> str:
-    """A number in at most six digits; whole floats as whole."""
+def number(value: Any, digits: int = 6) -> str:
+    """A number in at most so many digits; whole floats as whole."""
     if isinstance(value, bool):
         return str(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def kind_of(value: Any) -> str:
@@ -31,9 +32,11 @@ def kind_of(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def grids(value: Tensor) -> list[str]:
-    """The rows of a small tensor, one grid for each leading index, columns aligned."""
-    cells = [number(v) for v in value.flatten().tolist()]
+def grids(value: Tensor, digits: int = 6) -> list[str]:
+    """The rows of a small tensor, one grid for each leading index, columns aligned; 1 x 1 grids form a larger one."""
+    while value.dim() > 2 and value.shape[-2:] == (1, 1):
+        value = value[..., 0, 0]
+    cells = [number(v, digits) for v in value.flatten().tolist()]
     width = max((len(cell) for cell in cells), default=0)
     columns = value.shape[-1] if value.dim() else 1
     rows = [" ".join(c.rjust(width) for c in cells[i : i + columns]) for i in range(0, len(cells), columns)]
@@ -41,24 +44,24 @@ def grids(value: Tensor) -> list[str]:
     return [row for i, row in enumerate(rows) for row in ([""] if i and i % height == 0 else []) + [row]]
 
 
-def lines(value: Any) -> list[str]:
+def lines(value: Any, digits: int = 6) -> list[str]:
     """A value as lines: a grid where it is small, else its kind and its range."""
     if isinstance(value, Generator):
         return [f"generator seeded with {value.seed}"]
     if isinstance(value, Model):
         return [f"a model with {value.kind} logits"]
     if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
-        return [line for part in value for line in lines(part)]
+        return [line for part in value for line in lines(part, digits)]
     if isinstance(value, Other):
         return [value.name]
     if not isinstance(value, Tensor):
-        return [number(value) if isinstance(value, (bool, int, float)) else repr(value)[:200]]
+        return [number(value, digits) if isinstance(value, (bool, int, float)) else repr(value)[:200]]
     if value.numel() == 0:
         return [kind_of(value)]
     if value.numel() <= MOST_ELEMENTS and (value.dim() == 0 or value.shape[-1] <= LARGEST_GRID):
-        return grids(value)
+        return grids(value, digits)
     low, high = value.to(torch.float64).aminmax()
-    return [f"{kind_of(value)}, from {number(low.item())} to {number(high.item())}"]
+    return [f"{kind_of(value)}, from {number(low.item(), digits)} to {number(high.item(), digits)}"]
 
 
 def parameters(reference: Callable) -> list[str]:
@@ -79,10 +82,9 @@ def show_call(task: Task, case: Case) -> list[str]:
     return [f"  {task.function}({', '.join(short)})", *about, *long]
 
 
-def side_by_side(left: list[str], right: list[str], titles: tuple[str, str]) -> list[str]:
-    """Two blocks of lines as two titled columns."""
-    left, right = [titles[0], *left], [titles[1], *right]
-    width = max(map(len, left)) + 4
-    height = max(len(left), len(right))
-    pairs = zip(left + [""] * (height - len(left)), right + [""] * (height - len(right)), strict=True)
-    return [f"  {a:<{width}}{b}".rstrip() for a, b in pairs]
+def side_by_side(blocks: Sequence[list[str]], titles: Sequence[str]) -> list[str]:
+    """Blocks of lines as titled columns."""
+    columns = [[title, *block] for title, block in zip(titles, blocks, strict=True)]
+    widths = [max(map(len, column)) + 4 for column in columns]
+    rows = zip_longest(*columns, fillvalue="")
+    return [("  " + "".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True))).rstrip() for row in rows]

@@ -35,11 +35,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Error:
-    """An exception, told: its class and base classes by name, its message, and the learner's line that raised it."""
+    """An exception, told: its class and base classes by name, its message, and the learner's line that raised it.
+
+    `unfinished` names the function that says it is not written yet, where that is one which the answer calls.
+    """
 
     types: tuple[str, ...]
     message: str
     line: str = ""
+    unfinished: str = ""
 
     @property
     def type(self) -> str:
@@ -65,6 +69,7 @@ class Task:
     """One thing to write: `id` is the exercise and the function, "02.mask_a"; hints are nudge, formula, skeleton.
 
     `cases(generator)` yields cases, smallest first. `compare(case, output, expected)` returns what differs, or None.
+    `slow` is what to ask the learner whose answer did not come in time.
     """
 
     id: str
@@ -77,6 +82,7 @@ class Task:
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, str, str]
     compare: Callable[[Case, Any, Any], str | None] | None = None
+    slow: str = "does a loop never end?"
 
     @property
     def exercise(self) -> str:

@@ -112,7 +112,7 @@ def run_call(function: Callable | None, arguments: list) -> dict:
     except KeyboardInterrupt as error:
         outcome = Outcome(error=tell(error, function))
     told = outcome.error
-    error = {"types": list(told.types), "message": told.message, "line": told.line} if told else None
+    error = vars(told) | {"types": list(told.types)} if told else None
     return {"value": outcome.value, "error": error, "changed": list(outcome.changed), "printed": outcome.printed}
 
 

@@ -39,6 +39,10 @@ RIGHT = {"00.nats_to_bits": [by_numpy, by_base_change]}
 WRONG = {
     "00.nats_to_bits": [
         (log_to_the_wrong_side, "multiplied"),
+        (lambda nats: nats * 0.6931, "multiplied"),
+        (lambda nats: 0.693 * nats, "multiplied"),
+        (lambda nats: nats / 0.6931, "rounded_constant"),
+        (lambda nats: nats * 1.4427, "rounded_constant"),
         (decimal, "log10"),
         (logarithm_of_the_length, "log2_of_nats"),
         (half, "divided_by_two"),

@@ -66,6 +66,8 @@ def mask_wrong(right, other, name):
         (mask(lambda i, j, c: i == c and right(i, j, c)), "rows_above_hidden"),
         (mask(lambda i, j, c: i <= c and (j < c or (j == c and right(c, c, c)))), "upper_right_hidden"),
         (mask(lambda i, j, c: j < i or (j == i and right(c, c, c))), "triangle"),
+        (lambda k: torch.ones(k, k), "all_visible"),
+        (mask(lambda i, j, c: right(i - 1, j - 1, c)), "centre_off"),
         (lambda k: by_rule(right, k) > 0, "boolean"),
         (lambda k: by_rule(right, k).int().long(), "integer"),
         (lambda k: by_rule(right, k).unsqueeze(0).unsqueeze(0), "extra_axes"),
@@ -178,7 +180,32 @@ def conv_interleaved(x, weight, bias, kind, colours):
     return conv(rightly, colour=lambda channel, n: channel % colours)(x, weight, bias, kind, colours)
 
 
+def conv_meshed(x, weight, bias, kind, colours):
+    out, into, k, _ = weight.shape
+    a, b = torch.arange(into) * colours // into, torch.arange(out) * colours // out
+    seen = a.unsqueeze(1) < b.unsqueeze(0) if kind == "A" else a.unsqueeze(1) <= b.unsqueeze(0)
+    full = by_rule(past, k).repeat(out, into, 1, 1)
+    full[:, :, k // 2, k // 2] = seen.to(full.dtype)
+    return plain_conv(x, weight * full, bias)
+
+
+def conv_one_count(count):
+    """Colours of both sides from the number of channels on one of them."""
+
+    def answer(x, weight, bias, kind, colours):
+        n = {"out": weight.shape[0], "in": weight.shape[1]}[count]
+        return conv(rightly, colour=lambda channel, _: channel * colours // n)(x, weight, bias, kind, colours)
+
+    return answer
+
+
 CONV_WRONG = [
+    (conv(lambda ours, theirs, kind: theirs < ours if kind == "A" else True), "b_open"),
+    (conv(lambda ours, theirs, kind: theirs <= ours if kind == "B" else False), "a_closed"),
+    (conv(rightly, colour=lambda channel, n: channel * 3 // n), "colours_fixed"),
+    (conv_meshed, "axes_exchanged"),
+    (conv_one_count("out"), "groups_of_other_side"),
+    (conv_one_count("in"), "groups_of_other_side"),
     (conv_writing_into_weight, "weight_changed"),
     (conv_with_data, "weight_changed"),
     (conv_unmasked, "no_mask"),
@@ -233,8 +260,8 @@ def log_of_the_right_probability(logits, x):
     return (p * x + (1 - p) * (1 - x)).log().sum(dim=(1, 2, 3))
 
 
-def log_with_a_little_something(logits, x):
-    p, eps = logits.sigmoid(), 1e-8
+def log_with_a_little_something(logits, x, eps=1e-8):
+    p = logits.sigmoid()
     return (x * (p + eps).log() + (1 - x) * (1 - p + eps).log()).sum((1, 2, 3))
 
 
@@ -251,7 +278,23 @@ def exp_by_hand(logits, x):
     return (x * logits - (1 + logits.exp()).log()).sum((1, 2, 3))
 
 
+def one_minus_logsigmoid(logits, x):
+    log_p = F.logsigmoid(logits)
+    return torch.where(x == 1, log_p, 1 - log_p).sum(dim=(1, 2, 3))
+
+
+def in_double(logits, x):
+    return by_softplus(logits.double(), x.double())
+
+
 LIKELIHOOD_WRONG = [
+    (lambda logits, x: F.binary_cross_entropy_with_logits(logits, x), "mean_loss"),
+    (lambda logits, x: F.softplus(logits).sub(x * logits).mean((1, 2, 3)), "mean_loss"),
+    (lambda logits, x: (x * logits - F.softplus(logits)).sum((1, 2, 3), keepdim=True), "axes_kept"),
+    (one_minus_logsigmoid, "one_minus_log"),
+    (lambda ell, x: torch.distributions.Bernoulli(ell.sigmoid()).log_prob(x).sum((1, 2, 3)), "library_clamps"),
+    (lambda logits, x: log_with_a_little_something(logits, x, 1e-12), "added_before_log"),
+    (lambda logits, x: log_with_a_little_something(logits, x, 1e-6), "added_before_log"),
     (lambda logits, x: by_cross_entropy(logits, x) / x.flatten(1).shape[1], "mean_over_pixels"),
     (lambda logits, x: by_softplus(logits, x).sum(), "sum_over_batch"),
     (lambda logits, x: (x * logits - F.softplus(logits)).mean(), "mean_over_all"),
@@ -268,9 +311,9 @@ LIKELIHOOD_WRONG = [
     (lambda logits, x: (x * logits.flatten(1).softmax(1).log().view_as(x)).sum((1, 2, 3)), "softmax"),
     (sigmoid_then_log, "underflow"),
     (log_of_the_right_probability, "underflow"),
-    (log_with_a_little_something, "clamped"),
+    (log_with_a_little_something, "added_before_log"),
     (log_of_clipped, "clamped"),
-    (keras_habit, "clamped"),
+    (keras_habit, "library_clamps"),
     (exp_by_hand, "overflow"),
 ]
 
@@ -299,7 +342,7 @@ def all_noise_first(model, shape, generator):
 
 def one_image_after_another(model, shape, generator):
     images = []
-    for _ in range(min(shape[0], 10**9)):
+    for _ in range(shape[0]):
         images.append(by_uniform_numbers(model, (1, *shape[1:]), generator))
     return torch.cat(images)
 
@@ -348,11 +391,41 @@ def one_number_for_every_pixel(model, shape, generator):
     return loop(lambda logits, _: (u < logits.sigmoid()).float())(model, shape, generator)
 
 
+def only_the_first_image(model, shape, generator):
+    x = torch.zeros(shape)
+    for i in range(shape[2]):
+        for j in range(shape[3]):
+            x[0, 0, i, j] = float(torch.rand(1, generator=generator) < model(x)[0, 0, i, j].sigmoid())
+    return x
+
+
+def whole_numbers(dtype):
+    def answer(model, shape, generator):
+        x = torch.zeros(shape, dtype=dtype)
+        for i in range(shape[2]):
+            for j in range(shape[3]):
+                x[:, :, i, j] = coin(model(x)[:, :, i, j], generator).to(dtype)
+        return x
+
+    return answer
+
+
 SAMPLE_WRONG = [
     (all_at_once, "one_pass"),
     (loop(coin, into="another tensor"), "one_pass"),
     (loop(coin, order=lambda s: [(i, j) for i in range(s[2])[::-1] for j in range(s[3])[::-1]]), "one_pass"),
+    (loop(coin, order=lambda s: [(i, j) for j in range(s[3])[::-1] for i in range(s[2])[::-1]]), "reading_order"),
     (a_row_at_a_time, "row_by_row"),
+    (loop(coin, order=lambda s: [(i, j) for i in range(s[2]) for j in range(s[3])[::-1]]), "row_by_row"),
+    (loop(coin, order=lambda s: [(i, j) for i in range(s[2])[::-1] for j in range(s[3])]), "reading_order"),
+    (loop(coin, order=lambda s: [(i, j) for j in range(s[3]) for i in range(s[2])[::-1]]), "reading_order"),
+    (loop(coin, order=lambda s: [(i, j) for j in range(s[3])[::-1] for i in range(s[2])]), "reading_order"),
+    (loop(coin, order=lambda s: [(0, 0)]), "return_in_loop"),
+    (loop(coin, order=lambda s: [(0, j) for j in range(s[3])]), "return_in_loop"),
+    (only_the_first_image, "first_image_only"),
+    (whole_numbers(torch.long), "dtype"),
+    (whole_numbers(torch.uint8), "dtype"),
+    (lambda *a: by_uniform_numbers(*a) > 0, "dtype"),
     (loop(coin, order=lambda s: [(i, j) for j in range(s[3]) for i in range(s[2])]), "column_order"),
     (loop(coin, order=lambda s: [(i, j) for i in range(s[3]) for j in range(s[2])]), "sides_swapped"),
     (loop(coin, order=lambda s: [(i, j) for i in range(s[2] - 1) for j in range(s[3] - 1)]), "last_skipped"),
@@ -374,12 +447,15 @@ RIGHT = {
     "02.mask_a": [mask(past), flat_mask(0), numpy_mask(0)],
     "02.mask_b": [mask(past_and_centre), flat_mask(1), numpy_mask(1)],
     "02.masked_conv2d": [conv_by_loops, conv_by_repeats, conv(rightly)],
-    "02.log_likelihood": [by_softplus, by_cross_entropy, image_by_image, by_distribution],
-    "02.sample": [by_uniform_numbers, all_noise_first, loop(coin)],
+    "02.log_likelihood": [by_softplus, by_cross_entropy, image_by_image, by_distribution, in_double],
+    "02.sample": [by_uniform_numbers, all_noise_first, loop(coin), one_image_after_another],
 }
 WRONG = {
     "02.mask_a": mask_wrong(past, past_and_centre, "centre_visible"),
-    "02.mask_b": mask_wrong(past_and_centre, past, "centre_hidden"),
+    "02.mask_b": [
+        *mask_wrong(past_and_centre, past, "centre_hidden"),
+        (lambda k: by_rule(past, k) + 1, "added_everywhere"),
+    ],
     "02.masked_conv2d": CONV_WRONG,
     "02.log_likelihood": LIKELIHOOD_WRONG,
     "02.sample": SAMPLE_WRONG,

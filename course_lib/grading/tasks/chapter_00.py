@@ -21,6 +21,11 @@ def cases(generator: torch.Generator):
     )
 
 
+ROUNDED = (0.7, 0.69, 0.693, 0.6931, 0.6932, 0.69315, 0.693147)
+MULTIPLIED = (
+    "the factor ln 2 is there, on the wrong side. A bit is smaller than a nat, so a length in bits is the larger one."
+)
+FEW_DIGITS = "the factor is right, and rounded to a few digits of ln 2: math.log(2) has them all."
 TASKS = (
     Task(
         id="00.nats_to_bits",
@@ -31,11 +36,11 @@ TASKS = (
         cases=cases,
         reference=nats_to_bits,
         mistakes=(
-            Mistake(
-                "multiplied",
-                "the factor ln 2 is there, on the wrong side. A bit is smaller than a nat, so a length in bits is the "
-                "larger number.",
-                lambda nats: nats * math.log(2),
+            *(Mistake("multiplied", MULTIPLIED, lambda nats, factor=f: nats * factor) for f in (math.log(2), *ROUNDED)),
+            *(Mistake("rounded_constant", FEW_DIGITS, lambda nats, factor=f: nats / factor) for f in ROUNDED),
+            *(
+                Mistake("rounded_constant", FEW_DIGITS, lambda nats, factor=f: nats * factor)
+                for f in (1.44, 1.443, 1.4427)
             ),
             Mistake(
                 "log10",

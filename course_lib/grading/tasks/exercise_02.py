@@ -149,6 +149,21 @@ def mask_mistakes(right, other, centre: int) -> tuple[Mistake, ...]:
             lambda k: torch.triu(torch.ones(odd(k), k), diagonal=1 - centre),
         ),
         Mistake(
+            "all_visible",
+            "every entry is 1: nothing is hidden, neither the future nor what lies beyond the centre.",
+            lambda k: torch.ones(odd(k), k),
+        ),
+        Mistake(
+            "centre_off",
+            "the centre is taken one row and one column too far. Counted from 0, the middle of 3 entries is 1 and the "
+            "middle of 5 is 2: which of k // 2 and (k + 1) // 2 gives that?",
+            lambda k: drawn(
+                k,
+                (slice(0, (k + 1) // 2), c),
+                (slice((k + 1) // 2, (k + 1) // 2 + 1), slice(0, (k + 1) // 2 + centre)),
+            ),
+        ),
+        Mistake(
             "boolean",
             "the pattern is right, its dtype is not: a mask that multiplies weights is float32, not True and False.",
             lambda k: right(k).bool(),
@@ -173,6 +188,11 @@ def mask_mistakes(right, other, centre: int) -> tuple[Mistake, ...]:
     )
 
 
+ADDED_EVERYWHERE = Mistake(
+    "added_everywhere",
+    "1 is added to every entry of mask A. Only the entry at the centre is to change.",
+    lambda k: mask_a(k) + 1,
+)
 OTHER = (
     "the centre is visible, which is mask B. In the first layer the centre is the very pixel to be predicted: a model "
     "that sees it copies it.",
@@ -236,6 +256,25 @@ def groups(n: int, colours: int) -> Tensor:
 
 def ordered(of_out: Tensor, of_in: Tensor, kind: str) -> Tensor:
     return of_in[None] < of_out[:, None] if kind == "A" else of_in[None] <= of_out[:, None]
+
+
+def exchanged(out: int, into: int, kind: str, colours: int) -> Tensor:
+    """The rule laid out as [in, out]; torch complains where it does not fit."""
+    return ordered(groups(out, colours), groups(into, colours), kind).T.expand(out, into)
+
+
+def in_by_out(out: int, into: int, kind: str, colours: int) -> Tensor:
+    return ordered(groups(out, colours), torch.arange(into) * colours // out, kind)
+
+
+def out_by_in(out: int, into: int, kind: str, colours: int) -> Tensor:
+    return ordered(torch.arange(out) * colours // into, groups(into, colours), kind)
+
+
+OTHER_SIDE = (
+    "the colours of one side are computed from the number of maps on the other. In j * colours // n, n counts the maps "
+    "of the side that j counts: outputs for outputs, inputs for inputs."
+)
 
 
 def colours_everywhere(out: int, into: int, k: int, kind: str, colours: int) -> Tensor:
@@ -326,6 +365,18 @@ CONV_MISTAKES = (
         convolved(lambda o, i, k, kind, c: visible(o, i, k, "B", c)),
     ),
     Mistake(
+        "a_closed",
+        "B is right. In kind A the centre is hidden for all colours; but green may see the red of its own pixel, and "
+        "blue may see both.",
+        convolved(at_centre(lambda o, i, kind, c: ordered(groups(o, c), groups(i, c), kind) & (kind == "B"))),
+    ),
+    Mistake(
+        "b_open",
+        "A is right. In kind B the centre is wholly open: red sees green and blue. B lets a colour see itself and the "
+        "earlier ones, not the later ones.",
+        convolved(at_centre(lambda o, i, kind, c: ordered(groups(o, c), groups(i, c), kind) | (kind == "B"))),
+    ),
+    Mistake(
         "colours_ignored",
         "the centre is treated alike for all colours: hidden for A and visible for B. With three colours, "
         "green may see "
@@ -345,6 +396,20 @@ CONV_MISTAKES = (
         "sees the others. The first axis of the weight is out, the second is in.",
         convolved(at_centre(lambda o, i, kind, c: ordered(-groups(o, c), -groups(i, c), kind))),
     ),
+    Mistake(
+        "axes_exchanged",
+        "out and in are exchanged in the mask of the centre: it is laid out as [in, out]. The first axis of the weight "
+        "is out, the second is in; where there are as many of each, nothing complains.",
+        convolved(at_centre(exchanged)),
+    ),
+    Mistake(
+        "colours_fixed",
+        "the number of colours is taken to be 3 throughout. It is an argument: grey pictures have one colour, and all "
+        "their maps belong to it.",
+        convolved(at_centre(lambda o, i, kind, c: ordered(groups(o, 3), groups(i, 3), kind))),
+    ),
+    Mistake("groups_of_other_side", OTHER_SIDE, convolved(at_centre(in_by_out))),
+    Mistake("groups_of_other_side", OTHER_SIDE, convolved(at_centre(out_by_in))),
     Mistake(
         "colours_interleaved",
         "the colours take turns: maps 0, 3, 6 belong to red. The contract has them in contiguous groups: of six maps, "
@@ -414,6 +479,13 @@ def likelihood_cases(generator: torch.Generator) -> Iterator[Case]:
     )
 
 
+def compare_likelihoods(case: Case, output: Any, expected: Any) -> str | None:
+    """As any tensor, in whatever float dtype."""
+    if isinstance(output, Tensor) and output.is_floating_point():
+        output = output.to(expected.dtype)
+    return compare(case, output, expected)
+
+
 def from_probabilities(smallest: float, log=torch.log):
     """The likelihood by way of sigmoid and log, with probabilities kept away from 0 and 1."""
 
@@ -441,6 +513,11 @@ CLAMPED = (
     "the probabilities are kept away from 0 and 1 by hand, so a model that is very sure and wrong is forgiven: its "
     "thousands of nats are cut to a few dozen. Stay in log space, where nothing has to be cut: look for a logsigmoid."
 )
+ADDED = (
+    "a small number is added to the probabilities before the log (or they are kept from falling below it). It shifts "
+    "every value a little, and a model that is very sure and wrong is forgiven: its thousands of nats are cut to a few "
+    "dozen. Stay in log space, where nothing has to be added: look for a logsigmoid."
+)
 UNDERFLOW = (
     "sigmoid gives exactly 0 or 1 for a large logit, and log 0 is minus infinity (times zero: NaN). Compute the "
     "logarithm of the sigmoid in one step, without the probability in between."
@@ -461,6 +538,27 @@ LIKELIHOOD_MISTAKES = (
         "mean_over_all",
         "one number for the whole batch, and a mean at that: log p(x) is a sum over the pixels of each image.",
         lambda logits, x: -F.binary_cross_entropy_with_logits(logits, x),
+    ),
+    Mistake(
+        "mean_loss",
+        "this is the loss as torch gives it: one positive number, the mean over all pixels of the batch. Asked for is "
+        "log p(x), the sum over the pixels of each image, with the other sign.",
+        F.binary_cross_entropy_with_logits,
+    ),
+    Mistake(
+        "mean_loss",
+        "a mean over the pixels, with the sign of a loss. Asked for is log p(x): a sum, and never positive.",
+        lambda logits, x: -log_likelihood(logits, x) / logits[0].numel(),
+    ),
+    Mistake(
+        "axes_kept",
+        "the sum has left its axes behind, with length one. One number for each image is asked for: [batch].",
+        lambda logits, x: log_likelihood(logits, x)[:, None, None, None],
+    ),
+    Mistake(
+        "one_minus_log",
+        "the 1 - is outside the logarithm: log(1 - p) is asked for where a pixel is 0, not 1 - log p.",
+        lambda logits, x: (x * F.logsigmoid(logits) + (1 - x) * (1 - F.logsigmoid(logits))).sum(dim=(1, 2, 3)),
     ),
     Mistake(
         "channels_left",
@@ -500,7 +598,7 @@ LIKELIHOOD_MISTAKES = (
     ),
     Mistake(
         "zeros_and_ones_swapped",
-        "the logits are read as those of a black pixel: sigmoid(logit) is the probability that the pixel is 1.",
+        "the probabilities of 0 and 1 are exchanged: sigmoid(logit) is read as the probability of 0 instead of 1.",
         lambda logits, x: log_likelihood(-logits, x),
     ),
     Mistake(
@@ -522,15 +620,17 @@ LIKELIHOOD_MISTAKES = (
     Mistake("underflow", UNDERFLOW, from_probabilities(0.0)),
     Mistake("underflow", UNDERFLOW, chosen),
     *(Mistake("clamped", CLAMPED, from_probabilities(10.0**-k)) for k in range(4, 8)),
-    *(Mistake("clamped", CLAMPED, added_inside(10.0**-k)) for k in range(4, 21)),
+    *(Mistake("added_before_log", ADDED, added_inside(10.0**-k)) for k in range(4, 21)),
     Mistake(
-        "clamped",
-        CLAMPED,
+        "library_clamps",
+        "binary_cross_entropy clamps: torch cuts its logarithms at -100, so a pixel that should cost 3000 nats costs "
+        "100. It has a relative that takes logits instead of probabilities, and cuts nothing.",
         lambda logits, x: -F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none").sum(dim=(1, 2, 3)),
     ),
     Mistake(
-        "clamped",
-        CLAMPED,
+        "library_clamps",
+        "torch's Bernoulli(probs) clamps: it keeps probabilities away from 0 and 1, so a pixel that should cost 3000 "
+        "nats costs a few dozen. It takes logits too, by name, and then cuts nothing.",
         lambda logits, x: torch.distributions.Bernoulli(torch.sigmoid(logits)).log_prob(x).sum(dim=(1, 2, 3)),
     ),
     Mistake(
@@ -597,8 +697,8 @@ def sample_cases(generator: torch.Generator) -> Iterator[Case]:
         yield case(parity_model(shape, generator), shape, seed(), kind="decided", about=decided)
     logits = torch.tensor([[[0.0, 2.0], [-2.0, 0.5]]])
     coins = "independent pixels with logits 0, 2, -2, 0.5"
-    yield case(Model("constant", {"logits": logits}), (4000, 1, 2, 2), seed(), kind="frequencies", about=coins)
-    shape = (4000, 1, 3, 3)
+    yield case(Model("constant", {"logits": logits}), (1000, 1, 2, 2), seed(), kind="frequencies", about=coins)
+    shape = (500, 1, 3, 3)
     mixed = "three fair coins, and six pixels decided by them"
     yield case(parity_model(shape, generator, fair=3), shape, seed(), kind="frequencies", about=mixed)
     first, other = seed(), seed()
@@ -619,24 +719,30 @@ def compare_samples(case: Case, output: Any, expected: Any) -> str | None:
 
 def binary(output: Any, expected: Tensor) -> str | None:
     """What is wrong with the shape, dtype or values of samples that should be 0 and 1."""
-    shaped = compare(Case(()), output.new_zeros(output.shape) if isinstance(output, Tensor) else output, expected * 0)
+    shaped = compare(
+        Case(()), output.new_zeros(output.shape) if isinstance(output, Tensor) else output, torch.zeros_like(expected)
+    )
     if shaped or not bool(((expected == 0) | (expected == 1)).all()):
         return shaped
     return None if bool(((output == 0) | (output == 1)).all()) else "a sample holds values other than 0 and 1"
 
 
 def frequencies(output: Tensor, expected: Tensor) -> str | None:
-    """Means of pixels and of products of two pixels, within six standard errors of the difference of two samples."""
+    """Means of pixels and of products of two pixels, within six standard errors of the difference of two samples.
+
+    The batches are small, so that a loop over the images is in time too; so each mean has a standard error of its own.
+    """
     got, want = (t.flatten(1).double() for t in (output, expected))
-    band = 6 * (2 * 0.25 / len(want)) ** 0.5
-    alone = (got.mean(0) - want.mean(0)).abs()
-    if alone.max() > band:
+    got, want = got.T @ got / len(got), want.T @ want / len(want)
+    both = (got + want) / 2
+    excess = (got - want).abs() - 6 * (2 * (both * (1 - both)).clamp(min=0.01) / len(output)) ** 0.5
+    alone = excess.diagonal()
+    if alone.max() > 0:
         i = int(alone.argmax())
         place = [i // output.shape[3], i % output.shape[3]]
-        return f"pixel {place} is 1 in {got.mean(0)[i]:.0%} of the samples, and should be in {want.mean(0)[i]:.0%}"
-    pairs = (got.T @ got / len(got) - want.T @ want / len(want)).abs()
-    if pairs.max() > band:
-        i, j = divmod(int(pairs.argmax()), len(pairs))
+        return f"pixel {place} is 1 in {got[i, i]:.0%} of the samples, and should be in {want[i, i]:.0%}"
+    if excess.max() > 0:
+        i, j = divmod(int(excess.argmax()), len(excess))
         a, b = ([k // output.shape[3], k % output.shape[3]] for k in (i, j))
         return f"pixels {a} and {b} each have the right frequency, and do not go together as the model says"
     return None
@@ -681,6 +787,33 @@ def probabilities(model, shape: tuple[int, ...], generator: torch.Generator) -> 
     return filled(draw=lambda logits, _: torch.sigmoid(logits))(model, shape, generator)
 
 
+def wrong_orders() -> list:
+    """Rows from the bottom up, and by columns from another corner than the first.
+
+    Left out are rows from the right end, the same as a row at once, and raster order backwards, the same as one pass.
+    """
+
+    def order(down: int, across: int, by_columns: bool):
+        def places(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+            rows, columns = range(shape[2])[::down], range(shape[3])[::across]
+            return [(i, j) for j in columns for i in rows] if by_columns else [(i, j) for i in rows for j in columns]
+
+        return places
+
+    return [order(-1, 1, False), order(1, -1, True), order(-1, 1, True), order(-1, -1, True)]
+
+
+def first_image_only(model, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    x = torch.zeros(shape)
+    for i, j in pixels(shape):
+        x[0, 0, i, j] = bernoulli(model(x)[0, 0, i, j], generator)
+    return x
+
+
+def converted(dtype: torch.dtype):
+    return lambda model, shape, generator: filled()(model, shape, generator).to(dtype)
+
+
 NO_SIGMOID = (
     "the logits are used as if they were probabilities. A logit is any real number; the sigmoid makes a probability "
     "of it."
@@ -688,15 +821,25 @@ NO_SIGMOID = (
 ONE_PASS = (
     "the pixels do not see the pixels drawn before them. Each pixel needs its own look at the picture as "
     "it stands, with "
-    "everything drawn so far written into it. That needs the loop in raster order, the model inside the loop, and each "
-    "drawn pixel put into the very tensor that the model is shown next."
+    "everything drawn so far written into it. That needs three things: the model inside the loop; each drawn pixel put "
+    "into the very tensor that the model is shown next; and a loop that starts at the first pixel, since one that runs "
+    "backwards asks for every pixel before its past is there."
+)
+READING_ORDER = (
+    "the pixels are not visited in reading order: some come before the pixels they depend on. Raster order starts at "
+    "the top left, runs along the row to the right, and goes down to the next row: which loop is the outer one, and "
+    "where does each of them start?"
+)
+WHOLE = (
+    "the picture is right, its dtype is not: the contract asks for float32. A network multiplies "
+    "pixels by weights, and weights are floats."
 )
 SAMPLE_MISTAKES = (
     Mistake("one_pass", ONE_PASS, one_pass),
     Mistake("one_pass", ONE_PASS, not_fed_back),
     Mistake(
         "row_by_row",
-        "a whole row is drawn at once. Within a row, each pixel depends on the ones to its left.",
+        "a whole row is drawn at once, or from its right end. Each pixel depends on those to its left too.",
         row_by_row,
     ),
     Mistake(
@@ -705,6 +848,24 @@ SAMPLE_MISTAKES = (
         "the next row.",
         filled(order=lambda shape: [(i, j) for j in range(shape[3]) for i in range(shape[2])]),
     ),
+    *(Mistake("reading_order", READING_ORDER, filled(order=order)) for order in wrong_orders()),
+    Mistake(
+        "return_in_loop",
+        "the function ends after the first pixel: its last line stands inside the inner loop, two steps too far right.",
+        filled(order=lambda shape: pixels(shape)[:1]),
+    ),
+    Mistake(
+        "return_in_loop",
+        "the function ends after the first row: its last line stands inside the outer loop, a step too far right.",
+        filled(order=lambda shape: pixels(shape)[: shape[3]]),
+    ),
+    Mistake(
+        "first_image_only",
+        "only the first image of the batch is drawn, the others stay empty. A colon in place of the first index takes "
+        "in the whole batch.",
+        first_image_only,
+    ),
+    *(Mistake("dtype", WHOLE, converted(dtype)) for dtype in (torch.int64, torch.int32, torch.uint8, torch.bool)),
     Mistake(
         "sides_swapped",
         "height and width are exchanged: the loops go over the wrong axes of a picture that is not square.",
@@ -807,10 +968,10 @@ TASKS = (
         title="Mask B: the past and the centre",
         points=1,
         difficulty=1,
-        minutes=3,
+        minutes=5,
         cases=mask_cases,
         reference=mask_b,
-        mistakes=mask_mistakes(mask_b, mask_a, centre=1),
+        mistakes=(*mask_mistakes(mask_b, mask_a, centre=1), ADDED_EVERYWHERE),
         hints=(
             "One entry differs from mask A. Can you use the function you have already written?",
             "mask B = mask A + 1 at [c, c], with c = k // 2.",
@@ -849,6 +1010,7 @@ TASKS = (
         cases=likelihood_cases,
         reference=log_likelihood,
         mistakes=LIKELIHOOD_MISTAKES,
+        compare=compare_likelihoods,
         hints=(
             "Write down log p of a single pixel, once for x = 1 and once for x = 0. Which function of the logit "
             "is each, "
@@ -877,5 +1039,6 @@ TASKS = (
             "        x[:, :, i, j] = torch.bernoulli(..., generator=generator)\nreturn x",
         ),
         compare=compare_samples,
+        slow="is a loop endless, or are the images drawn one after another? One call of the model serves them all.",
     ),
 )
