@@ -114,6 +114,30 @@ def test_tasks_get_their_own_messages(graded):
     assert tasks(reports["segfault"])["mask_b"]["message"] == "mask_b crashed (segmentation fault)"
 
 
+def test_a_known_mistake_is_told_in_a_sentence_and_not_by_its_inner_name(graded):
+    told = tasks(graded[1]["wrong"])["mask_b"]["message"]
+    assert told == "not yet: case 1 of 7 is wrong (this is a triangle.)"
+
+
+def test_what_builds_on_an_endless_function_is_stopped_soon_and_told_why(tmp_path):
+    endless = "def mask_a(kernel_size):\n    while True:\n        pass"
+    _, reports = grade(hand_in(tmp_path / "endless.ipynb", {"mask_a": endless}))
+    told = tasks(reports["endless.ipynb"])
+    assert told["mask_a"]["message"] == "mask_a looped: stopped after 5 s"
+    for name in ("mask_b", "masked_conv2d"):
+        assert told[name]["message"] == f"{name} looped: stopped after 2 s; it uses mask_a, which looped too"
+    assert reports["endless.ipynb"]["score"] == 5
+
+
+def test_what_calls_an_unwritten_function_is_told_which(tmp_path):
+    unwritten = 'def mask_a(kernel_size):\n    raise NotImplementedError("your code here")'
+    _, reports = grade(hand_in(tmp_path / "first_missing.ipynb", {"mask_a": unwritten}))
+    told = tasks(reports["first_missing.ipynb"])
+    assert told["mask_a"]["message"] == "not started yet"
+    for name in ("mask_b", "masked_conv2d"):
+        assert told[name]["message"] == "not yet: it calls mask_a, which is not written yet"
+
+
 def test_no_process_is_left_behind(graded):
     assert not [
         p for p in psutil.Process().children(recursive=True) if "course_lib.grading.worker" in " ".join(p.cmdline())
@@ -160,7 +184,9 @@ def test_a_grader_that_is_interrupted_or_killed_leaves_no_worker_and_no_half_wri
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"mask_a = 1\n{LOOP}")])
     nbformat.write(notebook, tmp_path / "endless.ipynb")
     command = [sys.executable, "-m", "course_lib.grading.cli", str(tmp_path), "--json", str(tmp_path / "grades.json")]
-    grader = psutil.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+    # A test run in the background ignores interrupts, and what it starts would inherit that.
+    heeding = dict(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    grader = psutil.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL, **heeding)
     workers = wait_for(lambda: [child for child in grader.children() if "course_lib.grading.worker" in child.cmdline()])
     grader.send_signal(how)
     assert grader.wait(60) == (130 if how == signal.SIGINT else -how)
