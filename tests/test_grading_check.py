@@ -1,8 +1,8 @@
 """check and hint, as a learner meets them."""
 
 import math
-import signal
 import re
+import signal
 
 import pytest
 import torch
