@@ -194,6 +194,20 @@ def test_a_grader_that_is_interrupted_or_killed_leaves_no_worker_and_no_half_wri
     assert [path.name for path in tmp_path.iterdir()] == ["endless.ipynb"]
 
 
+@pytest.mark.parametrize("place, told", [("", "is a folder"), ("missing/grades.json", "there is no folder")])
+def test_results_that_could_not_be_written_are_refused_before_the_grading(tmp_path, capsys, place, told):
+    hand_in(tmp_path / "right.ipynb")
+    assert main([str(tmp_path / "right.ipynb"), "--json", str(tmp_path / place)]) == 2
+    assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["right.ipynb"]
+
+
+def test_a_magic_in_a_cell_runs_as_in_a_notebook(tmp_path):
+    hand_in(tmp_path / "magic.ipynb", first="%matplotlib inline\n%load_ext autoreload")
+    code, reports = grade(tmp_path / "magic.ipynb")
+    assert (code, reports["magic.ipynb"]["score"]) == (0, 10), reports
+
+
 def wait_for(found):
     """What `found` finds, once it finds something."""
     for _ in range(1200):

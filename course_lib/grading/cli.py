@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print(f"grade: interrupted; {options.json} is as it was", file=sys.stderr)
         return 130
-    write_json(options.json, reports, seed)
     print("\n".join(table(reports)))
+    write_json(options.json, reports, seed)
     return 0 if all(report.full for report in reports) else 1
 
 
@@ -169,6 +169,10 @@ def as_data(report: Report) -> dict:
 
 def writable(path: Path) -> None:
     """OSError where the results could not be written: better known before the grading than after it."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: --json names a file, such as {path / 'grades.json'}")
+    if not path.resolve().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.resolve().parent} to write {path.name} into")
     with tempfile.TemporaryFile(dir=path.resolve().parent):
         pass
 
