@@ -25,8 +25,7 @@
 # **Prerequisites**: Python, a little PyTorch, and what an average is. What a VAE is stands below in three sentences.
 #
 # **How to read it**: press Shift+Enter on each cell, from the top. Where it says **predict**, do, before you run the
-# cell.
-# A wrong guess that you wrote down teaches more than a right answer that you read.
+# cell. A wrong guess that you wrote down teaches more than a right answer that you read.
 
 # %%
 import math
@@ -53,10 +52,9 @@ print("Trained models: read, and their checksums are right. You are ready.")
 # ## The puzzle
 #
 # A **variational autoencoder** has an encoder, which turns a picture $x$ into a short list of numbers, the **code**
-# $z$,
-# with some noise; and a decoder, which draws a picture from a code. To draw something new, one takes a random code from
-# a standard normal, the **prior**, and hands it to the decoder. What one hopes for is that the code says *what* is in
-# the picture, so that it can be searched, compared, and changed.
+# $z$, with some noise; and a decoder, which draws a picture from a code. To draw something new, one takes a random code
+# from a standard normal, the **prior**, and hands it to the decoder. What one hopes for is that the code says *what* is
+# in the picture, so that it can be searched, compared, and changed.
 #
 # Here are two of them, A and B. Same data, handwritten digits of 8 x 8 pixels; encoders and decoders built alike; same
 # number of training steps. One thing differs, and you will find out which.
@@ -202,10 +200,9 @@ for name in ("puzzle_a", "puzzle_b"):
 
 # %% [markdown]
 # B was trained with the **ELBO** (the evidence lower bound, the textbooks' objective); A with **InfoVAE**, which
-# charges
-# the code less for speaking. (What alpha, lambd and MMD are is for chapter 07.) Nothing went wrong in B's training.
-# It did what the ELBO asked for, and the ELBO did not ask for a code.
-# Why that is so takes chapters 01 to 06; how to ask for it, and what that costs, is chapter 07.
+# charges the code less for speaking. (What alpha, lambd and MMD are is for chapter 07.) Nothing went wrong in B's
+# training. It did what the ELBO asked for, and the ELBO did not ask for a code. Why that is so takes chapters 01 to 06;
+# how to ask for it, and what that costs, is chapter 07.
 #
 # ## How the exercises answer
 #
@@ -275,8 +272,7 @@ check("00.nats_to_bits", nats_to_bits)
 #
 # Each claim of the article has a number; this chapter touches the seventeenth. The measurements come from the course's
 # ledger, a file in which every reported number stands with its spread, seeds, hardware and command. Here, three
-# trainings
-# of each model, from three seeds:
+# trainings of each model, from three seeds:
 
 # %%
 ClaimsTable("C17")

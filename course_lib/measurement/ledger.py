@@ -28,7 +28,7 @@ class Result:
     command: str = ""
 
     def __str__(self) -> str:
-        spread = f" ± {self.spread:.2g}" if len(self.seeds) > 1 else ""
+        spread = f" ± {self.spread:.2g}" if self.spread else ""
         return f"{self.value:.4g}{spread} {self.unit}".rstrip()
 
 
@@ -75,7 +75,8 @@ def confirm(key: str, value: float, path: Path = LEDGER) -> None:
             f"{known.quantity}: measured {value:.4g}, but the ledger holds {known} (band {known.band:g}). "
             f"Measure again with: {known.command}"
         )
-    print(f"{known.quantity}: {value:.4g} {known.unit}. The ledger holds {known}, and a band of ± {known.band:g}.")
+    band = f", with a band of ± {known.band:g}" if known.band else ""
+    print(f"{known.quantity}: {f'{value:.4g} {known.unit}'.rstrip()}. The ledger holds {known}{band}.")
 
 
 def record(new: list[Result], path: Path = LEDGER) -> None:

@@ -66,10 +66,10 @@ def fields() -> Iterator[Result]:
     about = dict(claim="C07", unit="of 220", hardware="any: a count, float64", seeds=(0,))
     for layers in (1, 2, 4, 8):
         found = float(measured_field(3, layers).sum())
-        yield Result(f"C07.kernel3.layers{layers}", quantity=f"3 x 3, {layers} layer(s)", value=found, **about)
+        yield Result(f"C07.kernel3.layers{layers:02d}", quantity=f"3 x 3, {layers} layer(s)", value=found, **about)
     for kernel in (3, 5, 7):
         found = float(measured_field(kernel, 20).sum())
-        yield Result(f"C07.kernel{kernel}.deep", quantity=f"{kernel} x {kernel}, 20 layers", value=found, **about)
+        yield Result(f"C07.kernel{kernel}.layers20", quantity=f"{kernel} x {kernel}, 20 layers", value=found, **about)
 
 
 def live_model(seed: int) -> PixelCNN:

@@ -83,7 +83,7 @@ def hardware(device: str) -> str:
     """The name of the processor or the card, and the threads used."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} thread(s), device {device}"
+    return f"{_processor()}, {torch.get_num_threads()} thread(s), {'no GPU' if device == 'cpu' else device}"
 
 
 def _processor() -> str:
