@@ -26,6 +26,7 @@
 # Stuck? `hint("02.mask_a")` in a new cell opens one hint at a time: a nudge, a formula, a skeleton.
 
 # %%
+import math
 from collections.abc import Callable
 
 import torch
@@ -204,7 +205,7 @@ with when_solved():
     pictures = sample(stripes, (2, 1, 8, 32), torch.Generator().manual_seed(2))
     for picture, nats in zip(pictures, log_likelihood(stripes(pictures), pictures)):
         print(draw(picture))
-        print(f"log p = {nats:.1f} nats; with a fair coin for each pixel, {-8 * 32 * 0.6931:.1f}")
+        print(f"log p = {nats:.1f} nats; with a fair coin for each pixel, {-8 * 32 * math.log(2):.1f}")
 
 # %% [markdown]
 # <details><summary>What the pictures look like, and with the other sign</summary>

@@ -30,6 +30,7 @@
 # many that are right.*
 
 # %%
+import math
 from collections.abc import Callable
 
 import torch
@@ -272,7 +273,7 @@ with when_solved():
     pictures = sample(stripes, (2, 1, 8, 32), torch.Generator().manual_seed(2))
     for picture, nats in zip(pictures, log_likelihood(stripes(pictures), pictures)):
         print(draw(picture))
-        print(f"log p = {nats:.1f} nats; with a fair coin for each pixel, {-8 * 32 * 0.6931:.1f}")
+        print(f"log p = {nats:.1f} nats; with a fair coin for each pixel, {-8 * 32 * math.log(2):.1f}")
 
 # %% [markdown]
 # <details><summary>What the pictures look like, and with the other sign</summary>
