@@ -66,6 +66,7 @@ def mask_wrong(right, other, name):
         (mask(lambda i, j, c: i == c and right(i, j, c)), "rows_above_hidden"),
         (mask(lambda i, j, c: i <= c and (j < c or (j == c and right(c, c, c)))), "upper_right_hidden"),
         (mask(lambda i, j, c: j < i or (j == i and right(c, c, c))), "triangle"),
+        (mask(lambda i, j, c: j < i or (j == i and not right(c, c, c))), "triangle"),
         (lambda k: torch.ones(k, k), "all_visible"),
         (mask(lambda i, j, c: right(i - 1, j - 1, c)), "centre_off"),
         (lambda k: by_rule(right, k) > 0, "boolean"),

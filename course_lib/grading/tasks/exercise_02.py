@@ -43,6 +43,14 @@ def drawn(kernel_size: int, *blocks: tuple[slice, slice]) -> Tensor:
     return mask
 
 
+def triangles() -> list:
+    """Upper and lower triangles, with the diagonal and without."""
+    return [
+        lambda k, cut=cut, first=first: cut(torch.ones(odd(k), k), diagonal=first)
+        for cut, first in ((torch.tril, 0), (torch.tril, -1), (torch.triu, 0), (torch.triu, 1))
+    ]
+
+
 def row_off(shift: int, centre: int):
     """The raster mask of a centre that lies `shift` rows away."""
     return lambda k: drawn(
@@ -138,15 +146,13 @@ def mask_mistakes(right, other, centre: int) -> tuple[Mistake, ...]:
             "end is in the past too.",
             lambda k: drawn(k, (slice(0, k // 2 + 1), slice(0, k // 2 + centre))),
         ),
-        Mistake(
-            "triangle",
-            "this is a triangle. The past in raster order is not one: it is whole rows, then a part of one row.",
-            lambda k: torch.tril(torch.ones(odd(k), k), diagonal=centre - 1),
-        ),
-        Mistake(
-            "triangle",
-            "this is a triangle. The past in raster order is not one: it is whole rows, then a part of one row.",
-            lambda k: torch.triu(torch.ones(odd(k), k), diagonal=1 - centre),
+        *(
+            Mistake(
+                "triangle",
+                "this is a triangle. The past in raster order is not one: it is whole rows, then a part of one row.",
+                wrong,
+            )
+            for wrong in triangles()
         ),
         Mistake(
             "all_visible",
