@@ -121,11 +121,11 @@ def mnist_pair() -> Iterator[Result]:
             f"02.{name}.nll", quantity=f"MNIST test NLL, {width} field", value=nll, unit="nats per image", **about
         )
         inked = lower_edge_inked(cards.samples(name))
-        quantity = f"drawings with ink in the lowest row, {width} field"
-        yield Result(f"02.{name}.lower_edge", quantity=quantity, value=inked, unit="of 1", **about)
+        quantity = f"share of 64 drawings with ink in the lowest row, {width} field"
+        yield Result(f"02.{name}.lower_edge", quantity=quantity, value=inked, unit="", **about)
     digits = binarise(mnist().test.images, torch.Generator().manual_seed(0))
-    quantity = "MNIST test digits with ink in the lowest row"
-    yield Result("02.mnist.lower_edge", "C07", quantity, lower_edge_inked(digits), "of 1", seeds=(0,))
+    quantity = "share of MNIST test digits with ink in the lowest row"
+    yield Result("02.mnist.lower_edge", "C07", quantity, lower_edge_inked(digits), "", seeds=(0,))
 
 
 def lower_edge_inked(pictures: Tensor) -> float:
