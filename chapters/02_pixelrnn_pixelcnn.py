@@ -186,9 +186,9 @@ for kind in "AB":
 # %% [markdown]
 # ## Does it hold? (claim C06)
 #
-# The article says that a masked convolution conditions each pixel on those before it and on no other. A mask that is
-# wrong by one tap trains happily and reports a wonderful likelihood, as you have just seen. So we do not trust, we
-# measure, in two ways:
+# The article says that a masked convolution conditions each pixel on those before it and on no other. A network that
+# peeks trains happily and reports a wonderful likelihood, as you have just seen, and a single tap, the centre, is enough
+# to copy with. So we do not trust, we measure, in two ways:
 #
 # - **gradient**: $\partial \ell_i / \partial x_j$ for all $j$, zero for $j \ge i$;
 # - **perturbation**: flip $x_j$ and look whether $\ell_i$ moves. No derivative, so no accident of a flat spot.
@@ -393,7 +393,7 @@ show(
 )
 
 # %% [markdown]
-# Mostly they do not: the upper half leaves several digits open, and each drawing settles on one.
+# They do not: the same upper half is carried on in different ways, some of them digits.
 #
 # ## At the papers' size
 #

@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
+from course_lib import zoo
 from course_lib.measurement import ledger
 from course_lib.measurement.ledger import ClaimsTable, LedgerError, Result, confirm, record, result, results
-from course_lib.zoo.experiments import EXPERIMENTS, _over_seeds, causality, fields, independent_nll
+from course_lib.zoo.experiments import EXPERIMENTS, _over_seeds, causality, fields, independent_nll, lower_edge_inked
 from course_lib.zoo.recipes import binary_digits
 
 
@@ -25,6 +26,20 @@ def test_exact_results_are_measured_again_and_agree_to_the_last_digit(experiment
 def test_the_cost_of_independent_pixels_is_measured_again():
     found = independent_nll(binary_digits("train"), binary_digits("test"))
     assert found == pytest.approx(result("02.digits.independent").value, abs=0.001)
+
+
+def test_ink_in_the_lowest_row_is_counted_again_in_the_stored_drawings():
+    for name in ("pixelcnn_mnist", "pixelcnn_mnist_narrow"):
+        drawn = zoo.samples(name)
+        with_ink = sum(bool(picture[0, 27].any()) for picture in drawn)
+        assert result(f"02.{name}.lower_edge").value == pytest.approx(with_ink / len(drawn), abs=1e-4)
+        assert lower_edge_inked(drawn) == result(f"02.{name}.lower_edge").value
+
+
+def test_the_nll_in_the_ledger_is_the_cards():
+    for name in ("pixelcnn_mnist", "pixelcnn_mnist_narrow"):
+        nats = zoo.card(name)["measurements"]["nll_test"]["nats"]
+        assert result(f"02.{name}.nll").value == pytest.approx(nats, abs=1e-4)
 
 
 def test_every_result_names_its_seeds_hardware_and_command():

@@ -81,6 +81,16 @@ def test_the_weight_itself_is_left_alone_by_the_mask():
     assert (layer.weight.grad[layer.mask == 0] == 0).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4), (3, 2, 3)])
+def test_the_past_is_what_a_reader_has_read_before_arriving(shape):
+    """Walked through row by row, column by column, colour by colour; a place is never part of its own past."""
+    colours, height, width = shape
+    read = torch.zeros(shape, dtype=torch.bool)
+    for row, column, colour in itertools.product(range(height), range(width), range(colours)):
+        assert torch.equal(is_past(shape, (colour, row, column)), read)
+        read[colour, row, column] = True
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_present_and_future_change_no_logit_to_the_bit(seed):
     model = random_model(seed)
