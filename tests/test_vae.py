@@ -8,8 +8,9 @@ import torch
 
 from course_lib.measurement.information import information, pairwise_log_prob
 from course_lib.measurement.likelihood import exact_nll, iwae_log_prob, summary
-from course_lib.models.gaussian import DiagonalGaussian, standard_normal_log_prob
+from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.priors import StandardNormal, standard_normal_log_prob
 from course_lib.models.vae import VAE, pixelcnn_vae
 from course_lib.objectives.infovae import InfoVAE
 from course_lib.objectives.mmd import imq_kernel, mmd_squared
@@ -41,7 +42,7 @@ class TinyVAE:
     """One binary pixel and a one-dimensional code: p(x=1|z) = sigmoid(w z), q(z|x) = N(m x, s^2)."""
 
     def __init__(self, w=1.5, m=0.8, log_var=-0.4):
-        self.w, self.m, self.log_var, self.decoder = w, m, log_var, self
+        self.w, self.m, self.log_var, self.decoder, self.prior = w, m, log_var, self, StandardNormal(1)
 
     def encode(self, x):
         mu = self.m * x.flatten(1)

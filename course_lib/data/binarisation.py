@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .noise import uniform
+
 
 def binarise(images: Float[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Dynamic binarisation: each pixel is 1 with probability equal to its grey level, anew at every call.
@@ -19,8 +21,7 @@ def binarise(images: Float[Tensor, "*shape"], generator: torch.Generator) -> Flo
     _require_grey_levels(images)
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"binarise needs a torch.Generator, got {type(generator).__name__}")
-    u = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
-    return (u.to(images.device) < images).to(images.dtype)
+    return (uniform(images.shape, generator, like=images) < images).to(images.dtype)
 
 
 def threshold(images: Float[Tensor, "*shape"], level: float = 0.5) -> Float[Tensor, "*shape"]:

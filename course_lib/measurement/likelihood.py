@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.data import binarise
-from course_lib.models.gaussian import standard_normal_log_prob
 from course_lib.models.vae import VAE
 
 
@@ -53,7 +52,7 @@ def iwae_log_prob(vae: VAE, x: Tensor, samples: int, generator: torch.Generator)
     weights = []
     for _ in range(samples):
         z = q.sample(generator)
-        weights.append(vae.decoder.log_prob(x, z) + standard_normal_log_prob(z) - q.log_prob(z))
+        weights.append(vae.decoder.log_prob(x, z) + vae.prior.log_prob(z) - q.log_prob(z))
     return torch.stack(weights).logsumexp(0) - math.log(samples)
 
 

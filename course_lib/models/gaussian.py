@@ -1,4 +1,4 @@
-"""The diagonal Gaussian: the encoder's answer, and the prior."""
+"""The diagonal Gaussian: what an encoder answers."""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from course_lib.data.noise import normal
 
 
 @dataclass
@@ -20,8 +22,7 @@ class DiagonalGaussian:
 
         Source: Kingma and Welling (2014), arXiv 1312.6114, section 2.4.
         """
-        e = torch.randn(self.mu.shape, generator=generator, device=generator.device, dtype=self.mu.dtype)
-        return self.mu + (self.log_var / 2).exp() * e.to(self.mu.device)
+        return self.mu + (self.log_var / 2).exp() * normal(self.mu.shape, generator, like=self.mu)
 
     def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
         """log N(z; mu, exp(log_var)) in nats, summed over the dimensions of the code."""
@@ -34,8 +35,3 @@ class DiagonalGaussian:
         Source: Kingma and Welling (2014), arXiv 1312.6114, appendix B.
         """
         return 0.5 * (self.mu**2 + self.log_var.exp() - 1 - self.log_var).sum(-1)
-
-
-def standard_normal_log_prob(z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
-    """log N(z; 0, I) in nats, summed over the dimensions of the code."""
-    return -0.5 * (z**2 + math.log(2 * math.pi)).sum(-1)

@@ -40,10 +40,10 @@ class InfoVAE:
         """Terms in nats per image, averaged over the batch: loss, distortion, rate and, where it counts, divergence."""
         q = vae.encode(x)
         z = q.sample(generator)
-        distortion, rate = -vae.decoder.log_prob(x, z).mean(), q.kl_to_standard_normal().mean()
+        distortion, rate = -vae.decoder.log_prob(x, z).mean(), vae.rate(q, z).mean()
         terms = {"loss": distortion + (1 - self.alpha) * rate, "distortion": distortion, "rate": rate}
         if self.weight > 0:
-            prior = torch.randn(z.shape, generator=generator).to(z)
+            prior = vae.prior.sample(len(z), generator, like=z)
             terms["divergence"] = self.divergence(z, prior)
             terms["loss"] = terms["loss"] + self.weight * terms["divergence"]
         return terms
