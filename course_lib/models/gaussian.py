@@ -1,4 +1,4 @@
-"""The diagonal Gaussian: what an encoder answers."""
+"""What an encoder answers: the diagonal Gaussian, or its limit without any noise."""
 
 import math
 from dataclasses import dataclass
@@ -35,3 +35,28 @@ class DiagonalGaussian:
         Source: Kingma and Welling (2014), arXiv 1312.6114, appendix B.
         """
         return 0.5 * (self.mu**2 + self.log_var.exp() - 1 - self.log_var).sum(-1)
+
+
+@dataclass
+class PointCode:
+    """q(z|x) with all its mass at mu: a deterministic encoder. It can be drawn from, but has no density."""
+
+    mu: Float[Tensor, "batch code"]
+
+    def sample(self, generator: torch.Generator) -> Float[Tensor, "batch code"]:
+        """z = mu; the generator is left as it was."""
+        return self.mu
+
+    def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
+        """Raises ValueError: a point has no density."""
+        raise ValueError(_NO_DENSITY)
+
+    def kl_to_standard_normal(self) -> Float[Tensor, " batch"]:
+        """Raises ValueError: the KL is infinite."""
+        raise ValueError(_NO_DENSITY)
+
+
+_NO_DENSITY = (
+    "a deterministic code has no density, and its rate KL(q(z|x), p(z)) is infinite: train it with InfoVAE and "
+    "alpha = 1, which leaves the rate out (a Wasserstein autoencoder, arXiv 1711.01558), or use a Gaussian encoder"
+)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.data.noise import normal
+from course_lib.models.made import MADE
 
 
 class Prior(Protocol):
@@ -34,6 +35,53 @@ class StandardNormal(nn.Module):
     def sample(self, count: int, generator: torch.Generator, like: Tensor) -> Float[Tensor, "count code"]:
         """`count` draws of z, with the dtype and the device of `like`."""
         return normal((count, self.code_size), generator, like)
+
+
+class FlowPrior(nn.Module):
+    """p(z) by an autoregressive flow: z becomes noise e ~ N(0, I) in one pass, noise becomes z one dimension at a time.
+
+    Each layer takes e_i = (z_i - shift_i(z_<i)) exp(-log_scale_i(z_<i)) and hands e on in reversed order, so that
+    every dimension is first in some layer. It starts as N(0, I). For one dimension it stays a Gaussian.
+    Source: Chen et al. (2017), arXiv 1611.02731, section 3.2; masks of Germain et al. (2015), arXiv 1502.03509.
+    """
+
+    def __init__(self, code_size: int, hidden: int = 64, layers: int = 4):
+        super().__init__()
+        self.code_size = code_size
+        self.layers = nn.ModuleList(MADE(code_size, hidden) for _ in range(layers))
+
+    def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
+        """log p(z) = log N(e; 0, I) + log |det de/dz|, in nats, summed over the dimensions of the code."""
+        e, log_det = self.to_noise(z)
+        return standard_normal_log_prob(e) + log_det
+
+    def sample(self, count: int, generator: torch.Generator, like: Tensor) -> Float[Tensor, "count code"]:
+        """`count` draws of z, with the dtype and the device of `like`, differentiable in the prior's parameters."""
+        return self.from_noise(normal((count, self.code_size), generator, like))
+
+    def to_noise(self, z: Float[Tensor, "... code"]) -> tuple[Float[Tensor, "... code"], Float[Tensor, "..."]]:
+        """(e, log |det de/dz|): the noise that z comes from, and minus the sum of all log-scales."""
+        log_det = torch.zeros_like(z[..., 0])
+        for layer in self.layers:
+            shift, log_scale = layer(z)
+            z = ((z - shift) * (-log_scale).exp()).flip(-1)
+            log_det = log_det - log_scale.sum(-1)
+        return z, log_det
+
+    def from_noise(self, e: Float[Tensor, "... code"]) -> Float[Tensor, "... code"]:
+        """z whose noise is e: the inverse of `to_noise`."""
+        for layer in reversed(self.layers):
+            e = _invert(layer, e.flip(-1))
+        return e
+
+
+def _invert(layer: MADE, e: Float[Tensor, "... code"]) -> Float[Tensor, "... code"]:
+    """z_i = shift_i(z_<i) + exp(log_scale_i(z_<i)) e_i, for i = 1, 2, ... in turn."""
+    z, dimensions = torch.zeros_like(e), torch.arange(e.shape[-1], device=e.device)
+    for i in dimensions:
+        shift, log_scale = layer(z)
+        z = torch.where(dimensions == i, shift + log_scale.exp() * e, z)
+    return z
 
 
 def standard_normal_log_prob(z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:

@@ -5,23 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive
-from course_lib.models.gaussian import DiagonalGaussian
+from course_lib.models.encoders import ConvEncoder, MLPEncoder
+from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.pixelcnn import PixelCNN
-from course_lib.models.priors import Prior, StandardNormal
-
-
-class Encoder(nn.Module):
-    """q(z|x): two hidden layers of `hidden` units, then the mean and log-variance of a diagonal Gaussian."""
-
-    def __init__(self, image_shape: tuple[int, int, int], code_size: int, hidden: int = 128):
-        super().__init__()
-        pixels = image_shape[0] * image_shape[1] * image_shape[2]
-        layers = (nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
-        self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(hidden, 2 * code_size))
-
-    def forward(self, x: Float[Tensor, "batch colours height width"]) -> DiagonalGaussian:
-        mu, log_var = self.layers(2 * x - 1).chunk(2, dim=-1)
-        return DiagonalGaussian(mu, log_var)
+from course_lib.models.priors import FlowPrior, Prior, StandardNormal
 
 
 class VAE(nn.Module):
@@ -32,14 +19,15 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.code_size = encoder, decoder, code_size
         self.prior = prior or StandardNormal(code_size)
 
-    def encode(self, x: Float[Tensor, "batch colours height width"]) -> DiagonalGaussian:
-        """q(z|x), one Gaussian per image."""
+    def encode(self, x: Float[Tensor, "batch colours height width"]) -> DiagonalGaussian | PointCode:
+        """q(z|x), one Gaussian per image, or one point where the encoder is deterministic."""
         return self.encoder(x)
 
-    def rate(self, q: DiagonalGaussian, z: Float[Tensor, "batch code"]) -> Float[Tensor, " batch"]:
+    def rate(self, q: DiagonalGaussian | PointCode, z: Float[Tensor, "batch code"]) -> Float[Tensor, " batch"]:
         """KL(q(z|x), p(z)) in nats per image: the closed form if the prior is N(0, I).
 
         For any other prior the unbiased estimate log q(z|x) - log p(z), with z drawn from q(z|x).
+        Raises ValueError for a deterministic code, whose rate is infinite.
         """
         if isinstance(self.prior, StandardNormal):
             return q.kl_to_standard_normal()
@@ -53,8 +41,27 @@ class VAE(nn.Module):
         z = self.prior.sample(count, generator, like=next(self.parameters()))
         return self.decoder.sample(count, generator, z, progress)
 
+    @torch.no_grad()
+    def reconstruct(
+        self, x: Float[Tensor, "batch colours height width"], generator: torch.Generator, progress: bool = False
+    ) -> Float[Tensor, "batch colours height width"]:
+        """z ~ q(z|x), then a new image from p(x|z): what of x came through the code."""
+        z = self.encode(x).sample(generator)
+        return self.decoder.sample(len(x), generator, z, progress)
+
 
 def pixelcnn_vae(image_shape: tuple[int, int, int], code_size: int, hidden: int, **decoder) -> VAE:
     """A VAE with a PixelCNN decoder; `decoder` holds the arguments of PixelCNN."""
-    encoder = Encoder(image_shape, code_size, hidden)
+    encoder = MLPEncoder(image_shape, code_size, hidden)
     return VAE(encoder, PixelCNN(image_shape, code_size=code_size, **decoder), code_size)
+
+
+def vlae(decoder: Autoregressive, hidden: int = 64, flow_hidden: int = 64, flow_layers: int = 4) -> VAE:
+    """The Variational Lossy Autoencoder: a convolutional encoder, a flow prior, and a decoder that sees little.
+
+    What the decoder's field cannot reach, and only that, is left for the code; give it a small one.
+    Source: Chen et al. (2017), arXiv 1611.02731, section 3.
+    """
+    encoder = ConvEncoder(decoder.image_shape, decoder.code_size, hidden)
+    prior = FlowPrior(decoder.code_size, flow_hidden, flow_layers)
+    return VAE(encoder, decoder, decoder.code_size, prior)
