@@ -43,7 +43,7 @@ class FactorisedDecoder(Autoregressive):
         self.check_code(x, z)
         return self.network(z).to(x.dtype)
 
-    def stepper(self, x: Float[Tensor, "count colours height width"], z: Tensor | None) -> Step:
+    def stepper(self, x: Float[Tensor, "count colours height width"], z: Float[Tensor, "count code"] | None) -> Step:
         """The numbers of all pixels, computed once and handed out."""
         numbers = self(x, z).unflatten(1, (-1, self.output.size))
         return lambda row, column, colour: numbers[:, colour, :, row, column]

@@ -106,7 +106,8 @@ class Categorical(_Levels):
     def draw(self, numbers: Float[Tensor, "count size"], u: Float[Tensor, " count"]) -> Float[Tensor, " count"]:
         """The first level l with u < p(0) + ... + p(l), as the value l / (levels - 1)."""
         cdf = F.softmax(numbers.double(), dim=1).cumsum(1)
-        return self._value_at(u, cdf[:, :-1], numbers)
+        # Rounding leaves the total beside 1; scaled by it, u never falls behind the last possible level.
+        return self._value_at(u.double() * cdf[:, -1], cdf, numbers)
 
 
 class LogisticMixture(_Levels):

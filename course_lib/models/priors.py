@@ -17,7 +17,7 @@ class Prior(Protocol):
     def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
         """log p(z) in nats, summed over the dimensions of the code."""
 
-    def sample(self, count: int, generator: torch.Generator, like: Tensor) -> Float[Tensor, "count code"]:
+    def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count code"]:
         """`count` draws of z, with the dtype and the device of `like`."""
 
 
@@ -32,7 +32,7 @@ class StandardNormal(nn.Module):
         """log N(z; 0, I) in nats, summed over the dimensions of the code."""
         return standard_normal_log_prob(z)
 
-    def sample(self, count: int, generator: torch.Generator, like: Tensor) -> Float[Tensor, "count code"]:
+    def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count code"]:
         """`count` draws of z, with the dtype and the device of `like`."""
         return normal((count, self.code_size), generator, like)
 
@@ -55,7 +55,7 @@ class FlowPrior(nn.Module):
         e, log_det = self.to_noise(z)
         return standard_normal_log_prob(e) + log_det
 
-    def sample(self, count: int, generator: torch.Generator, like: Tensor) -> Float[Tensor, "count code"]:
+    def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count code"]:
         """`count` draws of z, with the dtype and the device of `like`, differentiable in the prior's parameters."""
         return self.from_noise(normal((count, self.code_size), generator, like))
 
