@@ -43,22 +43,52 @@ def exact_nll(model: nn.Module, images: Tensor, seed: int) -> NLL:
 
 
 @torch.no_grad()
-def iwae_log_prob(vae: VAE, x: Tensor, samples: int, generator: torch.Generator) -> Float[Tensor, " batch"]:
+def iwae_log_prob(
+    vae: VAE, x: Float[Tensor, "batch colours height width"], samples: int, generator: torch.Generator, rows: int = 1000
+) -> Float[Tensor, " batch"]:
     """log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): in expectation a lower bound of log p(x), in nats.
 
-    K = 1 gives the ELBO, and the bound tightens with K. Source: Burda et al. (2016), arXiv 1509.00519, equation 8.
+    K = 1 gives the ELBO, and the bound tightens with K. `rows` images are decoded at once: several draws of few
+    images, or one draw of a part of many. Raises ValueError for K < 1, or a deterministic encoder.
+    Source: Burda et al. (2016), arXiv 1509.00519, equation 8.
     """
-    q = vae.encode(x)
-    weights = []
-    for _ in range(samples):
-        z = q.sample(generator)
-        weights.append(vae.decoder.log_prob(x, z) + vae.prior.log_prob(z) - q.log_prob(z))
-    return torch.stack(weights).logsumexp(0) - math.log(samples)
+    if samples < 1:
+        raise ValueError(f"the bound averages over K = samples draws of the code: at least one, got {samples}")
+    return torch.cat([_iwae_of(vae, part, samples, generator, rows) for part in x.split(rows)])
 
 
-def iwae_nll(vae: VAE, x: Tensor, samples: int, generator: torch.Generator, binarisation: str) -> NLL:
-    """-log p(x) of binary images by the importance-weighted bound with K = `samples`: an upper bound on average."""
+def _iwae_of(vae: VAE, x: Tensor, samples: int, generator: torch.Generator, rows: int) -> Float[Tensor, " batch"]:
+    q, at_once = vae.encode(x), max(1, rows // len(x))
+    log_weights = []
+    for first in range(0, samples, at_once):
+        z = torch.stack([q.sample(generator) for _ in range(min(at_once, samples - first))])
+        log_joint = vae.decoder.log_prob(_repeated(x, len(z)), z.flatten(0, 1)) + vae.prior.log_prob(z.flatten(0, 1))
+        log_weights.append(log_joint.view(len(z), len(x)) - q.log_prob(z))
+    return torch.cat(log_weights).logsumexp(0) - math.log(samples)
+
+
+def _repeated(x: Tensor, times: int) -> Tensor:
+    return x.expand(times, *x.shape).flatten(0, 1)
+
+
+def iwae_nll(
+    vae: VAE,
+    x: Float[Tensor, "n colours height width"],
+    samples: int,
+    generator: torch.Generator,
+    binarisation: str = "images as given",
+) -> NLL:
+    """-log p(x) by the importance-weighted bound with K = `samples`: an upper bound on average."""
     return summary(-iwae_log_prob(vae, x, samples, generator).double(), f"IWAE bound, K = {samples}", binarisation)
+
+
+@torch.no_grad()
+def distortion_per_image(
+    vae: VAE, x: Float[Tensor, "n colours height width"], z: Float[Tensor, "n code"], batch_size: int = 250
+) -> Float[Tensor, " n"]:
+    """-log p(x|z), in nats, one code for each image, in batches."""
+    pairs = zip(x.split(batch_size), z.to(x).split(batch_size), strict=True)
+    return torch.cat([-vae.decoder.log_prob(images, codes) for images, codes in pairs]).double()
 
 
 def summary(nats: Float[Tensor, " images"], estimator: str, binarisation: str) -> NLL:
