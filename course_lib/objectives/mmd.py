@@ -1,10 +1,17 @@
 """Maximum mean discrepancy: how far two sets of samples are from having one source."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from course_lib.objectives.distances import squared_distances
+
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+Kernel = Callable[[Float[Tensor, "n code"], Float[Tensor, "m code"]], Float[Tensor, "n m"]]
 
 
 def imq_kernel(a: Float[Tensor, "n code"], b: Float[Tensor, "m code"]) -> Float[Tensor, "n m"]:
@@ -13,12 +20,27 @@ def imq_kernel(a: Float[Tensor, "n code"], b: Float[Tensor, "m code"]) -> Float[
     2 dim is the expected |a - b|^2 for two draws from N(0, I).
     Source: Tolstikhin et al. (2018), arXiv 1711.01558, section 4.
     """
-    squares = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    squares = squared_distances(a, b)
     widths = [2 * scale * a.shape[1] for scale in SCALES]
     return sum(width / (width + squares) for width in widths) / len(widths)
 
 
-def mmd_squared(a: Float[Tensor, "n code"], b: Float[Tensor, "m code"]) -> Float[Tensor, ""]:
+def rbf_kernel(
+    a: Float[Tensor, "n code"], b: Float[Tensor, "m code"], bandwidth: float | None = None
+) -> Float[Tensor, "n m"]:
+    """k(a, b) = exp(-|a - b|^2 / bandwidth), with bandwidth = dim if left out: between 0 and 1.
+
+    |a - b|^2 grows like dim; a bandwidth of dim^2 makes the kernel flat, and blind to the covariance of the codes.
+    """
+    return torch.exp(-squared_distances(a, b) / (bandwidth or a.shape[1]))
+
+
+KERNELS: dict[str, Kernel] = {"imq": imq_kernel, "rbf": rbf_kernel}
+
+
+def mmd_squared(
+    a: Float[Tensor, "n code"], b: Float[Tensor, "m code"], kernel: Kernel = imq_kernel
+) -> Float[Tensor, ""]:
     """The U-statistic of MMD^2: unbiased, so it is zero on average (and at times negative) when the sources agree.
 
     mean_{i != j} k(a_i, a_j) + mean_{i != j} k(b_i, b_j) - 2 mean_{ij} k(a_i, b_j), in kernel units.
@@ -26,9 +48,29 @@ def mmd_squared(a: Float[Tensor, "n code"], b: Float[Tensor, "m code"]) -> Float
     """
     if min(len(a), len(b)) < 2:
         raise ValueError(f"the U-statistic needs two samples on each side, got {len(a)} and {len(b)}")
-    return _mean_off_diagonal(imq_kernel(a, a)) + _mean_off_diagonal(imq_kernel(b, b)) - 2 * imq_kernel(a, b).mean()
+    return mean_off_diagonal(kernel(a, a)) + mean_off_diagonal(kernel(b, b)) - 2 * kernel(a, b).mean()
 
 
-def _mean_off_diagonal(k: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+def mean_off_diagonal(k: Float[Tensor, "n n"]) -> Float[Tensor, ""]:
+    """mean_{i != j} k_ij."""
     n = len(k)
     return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+
+
+@dataclass(frozen=True)
+class MMD:
+    """MMD^2 by its U-statistic, with the kernel "imq" (several widths at once) or "rbf" (one bandwidth, dim).
+
+    Raises ValueError for a kernel of another name.
+    """
+
+    kernel: str = "imq"
+    unit: ClassVar[str] = "kernel units"
+
+    def __post_init__(self):
+        if self.kernel not in KERNELS:
+            raise ValueError(f"no kernel {self.kernel!r}: choose one of {', '.join(KERNELS)}")
+
+    def __call__(self, z: Float[Tensor, "n code"], prior: Float[Tensor, "m code"]) -> Float[Tensor, ""]:
+        """MMD^2 of the sample z of q(z) from the sample of p(z); see `mmd_squared`."""
+        return mmd_squared(z, prior, KERNELS[self.kernel])
