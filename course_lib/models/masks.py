@@ -61,8 +61,29 @@ class MaskedConv2d(nn.Conv2d):
         mask = causal_mask(kind, out_channels, in_channels, kernel_size, colours)
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
-        # The taps below the centre are all masked: without them a third of the work and more is saved.
+    def masked(self) -> Float[Tensor, "out in rows kernel"]:
+        """The weight with the mask on. The taps below the centre are all masked: without them a third is saved."""
         upper = self.kernel_size[0] // 2 + 1
-        weight = self.weight[:, :, :upper] * self.mask[:, :, :upper]
-        return F.conv2d(x, weight, self.bias, padding=self.padding)[:, :, : x.shape[2]]
+        return self.weight[:, :, :upper] * self.mask[:, :, :upper]
+
+    def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
+        return F.conv2d(x, self.masked(), self.bias, padding=self.padding)[:, :, : x.shape[2]]
+
+
+def layer_radii(field: int | None, first_kernel: int, kernel: int, depth: int) -> list[int]:
+    """How far each layer looks: first_kernel // 2, then `depth` times kernel // 2, or less, adding up to `field`.
+
+    A smaller field is shared out in turns, one pixel per layer and turn, the first layer first; None is the largest.
+    Raises ValueError for kernels without a centre, a first one that sees nothing, and a field out of reach.
+    """
+    if first_kernel < 3 or kernel < 1 or first_kernel % 2 == 0 or kernel % 2 == 0:
+        raise ValueError(f"kernels must be odd, the first at least 3; got first_kernel={first_kernel}, kernel={kernel}")
+    most = [first_kernel // 2] + depth * [kernel // 2]
+    field = sum(most) if field is None else field
+    if not 0 <= field <= sum(most):
+        raise ValueError(
+            f"a field of {field} is out of reach: these kernels see 0 to {sum(most)} pixels far; "
+            "choose a larger kernel, a larger first_kernel or more depth"
+        )
+    in_turn = sorted((turn, layer) for layer, radius in enumerate(most) for turn in range(radius))[:field]
+    return [sum(layer == other for _, other in in_turn) for layer in range(len(most))]
