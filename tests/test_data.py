@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.data import Split, binarise, digits, mnist, store, threshold
+from course_lib.data import Split, binarise, digits, mnist, mnist_static, store, threshold
 from course_lib.data.benchmark import MNIST
 from course_lib.data.errors import DataError, FormatError, OfflineError
 from course_lib.data.idx import parse_idx
@@ -122,9 +122,8 @@ def test_a_slice_of_a_split_is_a_view_and_a_mask_picks_rows():
 # MNIST, where it is
 
 
-@pytest.fixture(scope="module")
-def real_mnist():
-    """MNIST from this machine; tests never download it."""
+def from_this_machine(load):
+    """What `load` finds without a download; the test is skipped where there is nothing."""
 
     def refuse(registry, file):
         raise OfflineError(f"{file.name} is not on this machine")
@@ -132,9 +131,15 @@ def real_mnist():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "download", refuse)
         try:
-            return mnist()
+            return load()
         except OfflineError as absent:
-            pytest.skip(f"MNIST is needed: {absent}")
+            pytest.skip(f"{load.__name__} is needed: {absent}")
+
+
+@pytest.fixture(scope="module")
+def real_mnist():
+    """MNIST from this machine."""
+    return from_this_machine(mnist)
 
 
 def test_mnist_sizes_and_ranges(real_mnist):
@@ -173,6 +178,37 @@ def test_mnist_files_have_both_published_checksums(real_mnist, role):
     content, file = store.read(MNIST, role), MNIST.files[role]
     assert hashlib.md5(content).hexdigest() == file.md5
     assert hashlib.sha256(content).hexdigest() == file.sha256
+
+
+# MNIST in black and white, where it is
+
+
+@pytest.fixture(scope="module")
+def static():
+    """Statically binarised MNIST from this machine."""
+    return from_this_machine(mnist_static)
+
+
+def test_static_mnist_has_the_canonical_sizes_and_only_zeros_and_ones(static):
+    assert [len(split) for split in static] == [50_000, 10_000, 10_000]
+    for split in static:
+        assert split.images.shape[1:] == (1, 28, 28) and split.images.dtype == torch.float32
+        assert ((split.images == 0) | (split.images == 1)).all()
+
+
+def test_static_mnist_parts_share_no_image(static):
+    assert_no_image_is_shared(static)
+
+
+def test_each_static_test_image_is_drawn_from_the_grey_image_whose_label_it_has(static, real_mnist):
+    order = real_mnist.test.labels.argsort(stable=True)
+    black_and_white, grey = static.test.images, real_mnist.test.images[order]
+    assert not (black_and_white[grey == 0] == 1).any() and not (black_and_white[grey == 1] == 0).any()
+    assert torch.equal(static.test.labels, real_mnist.test.labels[order])
+
+
+def test_static_mnist_says_which_labels_are_unknown(static):
+    assert set(static.train.labels.tolist()) == set(static.validation.labels.tolist()) == {-1}
 
 
 # Black and white

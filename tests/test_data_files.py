@@ -7,6 +7,7 @@ import errno
 import gzip
 import hashlib
 import http.server
+import io
 import os
 import pickle
 import socket
@@ -14,13 +15,14 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from course_lib.data import DataError, mnist, store
-from course_lib.data.content import DataFile, Registry
+from course_lib.data import DataError, mnist, mnist_static, store
+from course_lib.data.content import DataFile, Registry, verified
 from course_lib.data.errors import (
     CacheError,
     CorruptFileError,
@@ -32,6 +34,7 @@ from course_lib.data.errors import (
     TruncatedFileError,
     WebPageError,
 )
+from course_lib.data.static_mnist import as_text, parse_text
 
 HTML = b"<!DOCTYPE html><html><body>Sign in to continue</body></html>"
 
@@ -251,6 +254,59 @@ def test_an_unreadable_file_is_a_data_error(tmp_path, monkeypatch, dead):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=f"{FIRST} cannot be read: Permission denied"):
         _load(dead)
+
+
+# An archive in the place of a text file
+
+
+def _archive(**parts: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    np.savez_compressed(written, **parts)
+    return written.getvalue()
+
+
+def _static(part: str = "test", seed: int = 0) -> tuple[np.ndarray, bytes, DataFile]:
+    """Three random images, their archive, and the text file that they are published as."""
+    pixels = np.random.default_rng(seed).integers(0, 2, (3, 784), dtype=np.uint8)
+    text = "".join(" ".join(map(str, row)) + "\n" for row in pixels).encode()
+    file = DataFile("tiny_test.amat", hashlib.sha256(text).hexdigest(), "", "tiny.npz", partial(as_text, part))
+    return pixels, _archive(test=np.packbits(pixels, axis=1)), file
+
+
+def test_a_text_file_and_its_archive_hold_the_same_images():
+    pixels, archive, file = _static()
+    content = verified(archive, file, "here")
+    assert verified(content, file, "here") == content
+    assert np.array_equal(parse_text(content).numpy(), pixels.reshape(3, 1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (_static(seed=1)[1], "not the published tiny_test.amat"),
+        (_archive(train=np.zeros((3, 98), np.uint8)), "one without tiny_test.amat"),
+        (_archive(test=np.zeros(3)), "one without tiny_test.amat"),
+        (_static()[1][:200], "damaged archive"),
+    ],
+)
+def test_an_archive_with_another_content_is_refused(archive, message):
+    with pytest.raises(CorruptFileError, match=f"^here: .*{message}"):
+        verified(archive, _static()[2], "here")
+
+
+def test_static_mnist_says_which_file_course_data_lacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    with pytest.raises(MissingFileError, match="holds no binarized_mnist_train.amat, neither there nor in mnist_st"):
+        mnist_static()
+
+
+def test_an_archive_is_found_where_the_text_file_would_be(tmp_path, monkeypatch):
+    pixels, archive, file = _static()
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "tiny.npz").write_bytes(archive)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    content = store.read(Registry("tiny", {"test": file}, ()), "test")
+    assert np.array_equal(parse_text(content).numpy().ravel(), pixels.ravel())
 
 
 # The cache and the mirrors

@@ -51,9 +51,9 @@ def _in_course_data(registry: Registry, file: DataFile) -> Path | None:
 
 
 def _under(root: Path, registry: Registry, file: DataFile) -> Path | None:
-    """Where the file lies under a folder, packed or not, or None."""
-    plain = file.name.removesuffix(".gz")
-    places = [folder / name for folder in (root / registry.folder, root) for name in (file.name, plain)]
+    """Where the file, packed or not, or the archive that may stand for it lies under a folder, or None."""
+    names = [name for name in (file.name, file.name.removesuffix(".gz"), file.archive) if name]
+    places = [folder / name for folder in (root / registry.folder, root) for name in names]
     return next((path for path in places if path.is_file()), None)
 
 
