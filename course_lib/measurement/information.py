@@ -15,17 +15,17 @@ from course_lib.models.vae import VAE
 MARGIN = 1.0
 """Nats. A lower bound nearer than this to log N, or bounds further apart than this, resolve nothing.
 
-On Gaussian channels of 1 to 32 dimensions, with N of 250 and 2,000, the lower bound falls short of the truth
-by at most 0.6 nats wherever both conditions hold.
+On Gaussian channels of 1 to 32 dimensions, with N = 250 and 2,000, the lower bound fell short of the truth by 0.7 nats
+at most wherever it was called resolved.
 """
 
 
 @dataclass(frozen=True)
 class Information:
-    """I(x;z) under q, in nats: between `lower` and the smaller of `upper` and `rate`, never measurable beyond `ceiling`.
+    """I(x;z) under q, in nats: at least `lower`, at most the smaller of `upper` and `rate`, measurable up to `ceiling`.
 
-    lower: the mixture of all N posteriors stands for q(z). upper: all but x's own, leave one out.
-    rate: E KL(q(z|x), p(z)), an upper bound that costs nothing. ceiling: log N. standard_error: of `lower`, over images.
+    lower: the mixture of all N posteriors stands for q(z). upper: all but x's own, leave one out. ceiling: log N.
+    rate: E KL(q(z|x), p(z)), an upper bound that costs nothing. standard_error: of `lower`, over the images.
     """
 
     lower: float
@@ -36,8 +36,9 @@ class Information:
 
     @property
     def at_most(self) -> float:
-        """The smaller of the two upper bounds; infinite if neither is a number."""
-        return min((bound for bound in (self.upper, self.rate) if not math.isnan(bound)), default=math.inf)
+        """The smaller of the two upper bounds, infinite if neither is a number; chance may put it under `lower`."""
+        bounds = [bound for bound in (self.upper, self.rate) if not math.isnan(bound)]
+        return max(self.lower, min(bounds, default=math.inf))
 
     @property
     def resolved(self) -> bool:
@@ -95,8 +96,8 @@ def pairwise_log_prob(q: DiagonalGaussian, z: Float[Tensor, "b code"]) -> Float[
 
     log N(z; mu, var) = -1/2 [z^2 . 1/var - 2 z . mu/var + mu^2 . 1/var + sum log var + code log 2 pi]
 
-    The squares cancel: of z^2/var only the digits beyond 1e-16 of it are lost, below 1e-5 nats for standard deviations
-    down to 1e-5. Codes are centred first, so that a common offset does not count.
+    The squares cancel, which costs digits where posteriors are sharp: with 32 dimensions of codes of size 3, up to
+    3e-5 nats at a standard deviation of 1e-4, and 4e-3 at 1e-5. Codes are centred, so that an offset costs nothing.
     """
     centre = q.mu.double().mean(0)
     z, mu, log_var = z.double() - centre, q.mu.double() - centre, q.log_var.double()

@@ -44,7 +44,7 @@ def exact_nll(model: nn.Module, images: Tensor, seed: int) -> NLL:
 
 @torch.no_grad()
 def iwae_log_prob(
-    vae: VAE, x: Float[Tensor, "batch colours height width"], samples: int, generator: torch.Generator, rows: int = 1000
+    vae: VAE, x: Float[Tensor, "batch colours height width"], samples: int, generator: torch.Generator, rows: int = 250
 ) -> Float[Tensor, " batch"]:
     """log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) with z_k ~ q(z|x): in expectation a lower bound of log p(x), in nats.
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.data.noise import normal
+from course_lib.models.priors import Prior, StandardNormal
 
 
 class Divergence(Protocol):
@@ -26,7 +26,7 @@ class Divergence(Protocol):
 
 @dataclass(frozen=True)
 class NullBand:
-    """What a divergence reads when there is nothing to see: both samples of `n` from N(0, I) in `dim` dimensions."""
+    """What a divergence reads when there is nothing to see: both samples of `n` from the prior, in `dim` dimensions."""
 
     mean: float
     standard_deviation: float
@@ -46,14 +46,22 @@ class NullBand:
         )
 
 
-def null_band(divergence: Divergence, n: int, dim: int, generator: torch.Generator, repeats: int = 50) -> NullBand:
-    """Mean and standard deviation of `divergence` over `repeats` pairs of samples from N(0, I).
+def null_band(
+    divergence: Divergence,
+    n: int,
+    dim: int,
+    generator: torch.Generator,
+    repeats: int = 50,
+    prior: Prior | None = None,
+) -> NullBand:
+    """Mean and standard deviation of `divergence` over `repeats` pairs of samples from `prior` (N(0, I) if left out).
 
     An adversary reads with the discriminator it has. Raises ValueError for fewer than two repeats.
     """
     if repeats < 2:
         raise ValueError(f"a spread needs at least two repeats, got {repeats}")
-    like = torch.empty(0, device=generator.device)
-    draws = ((normal((n, dim), generator, like), normal((n, dim), generator, like)) for _ in range(repeats))
-    readings = torch.stack([divergence(z, prior) for z, prior in draws]).double()
+    prior = prior or StandardNormal(dim)
+    like = next(prior.parameters(), torch.empty(0, device=generator.device))
+    draws = ([prior.sample(n, generator, like) for _ in range(2)] for _ in range(repeats))
+    readings = torch.stack([divergence(*pair) for pair in draws]).double()
     return NullBand(float(readings.mean()), float(readings.std()), n, dim, repeats, divergence.unit)

@@ -1,0 +1,46 @@
+"""How sharp pictures are, and how undecided a model of binary pixels is."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from course_lib.models.autoregressive import Autoregressive
+from course_lib.models.outputs import Bernoulli
+
+
+def gradient_energy(images: Float[Tensor, "n colours height width"]) -> Float[Tensor, " n"]:
+    """sum over pairs of neighbouring pixels, across and down, of (x_i - x_j)^2: in squared grey levels per image."""
+    across, down = images.diff(dim=3), images.diff(dim=2)
+    return (across**2).sum(dim=(1, 2, 3)) + (down**2).sum(dim=(1, 2, 3))
+
+
+def sharpness(images: Float[Tensor, "n colours height width"], data: Float[Tensor, "m colours height width"]) -> float:
+    """The mean gradient energy of `images` over that of `data`: 1 is as sharp as the data, less is blur, more is noise.
+
+    Squares, because a blurred edge is as high as a sharp one: the sum of |x_i - x_j| along a row does not change. Of
+    five such measures on binary digits it parted the mean images of a factorised VAE from the data most clearly.
+    Pixels drawn independently of each other look sharp to it: for those, ask `undecided`.
+    Raises ValueError where the data are flat.
+    """
+    reference = float(gradient_energy(data).mean())
+    if reference == 0:
+        raise ValueError("the data have no edges to compare with: every image is flat")
+    return float(gradient_energy(images).mean()) / reference
+
+
+@torch.no_grad()
+def undecided(
+    decoder: Autoregressive,
+    x: Float[Tensor, "batch colours height width"],
+    z: Float[Tensor, "batch code"] | None = None,
+) -> Float[Tensor, " batch"]:
+    """sum_i H(x_i | x_<i, z) of a decoder of binary pixels, on given images, in nats per image.
+
+    H = softplus(l) - l sigmoid(l) for a pixel of logit l. Zero where every pixel is settled by what came before it.
+    Raises ValueError for pixels that are not black or white.
+    """
+    if not isinstance(decoder.output, Bernoulli):
+        raise ValueError("the entropy of a pixel is measured here for black and white: the decoder's output is another")
+    logits = decoder(x, z)
+    return (F.softplus(logits) - logits * torch.sigmoid(logits)).sum(dim=(1, 2, 3))
