@@ -12,6 +12,10 @@ class Shard(torch.Generator):
     together see the noise that one process would have seen with the joint batch.
     """
 
+    def __new__(cls, seed: int, rank: int, world: int):
+        # torch.Generator takes its arguments here, and knows none of these.
+        return super().__new__(cls)
+
     def __init__(self, seed: int, rank: int, world: int):
         super().__init__()
         self.manual_seed(seed)
