@@ -120,6 +120,7 @@ VERBS = {
     "refresh": ("run chapters and store their outputs", elsewhere("course_lib.notebooks.refresh")),
     "train": ("train the models that the chapters show", elsewhere("course_lib.zoo.train")),
     "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.zoo.experiments")),
+    "bench": ("compare speed and memory, side by side   [NAME...]", elsewhere("course_lib.benchmarks.run")),
 }
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ FLOORS = [
     "measurement",
     "training",
     "zoo",
+    "benchmarks",
     "figures",
     "widgets",
     "grading",

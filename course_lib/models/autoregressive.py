@@ -68,16 +68,18 @@ class Autoregressive(nn.Module):
             x[:, colour, row, column] = self.output.draw(numbers, uniform((count,), generator, like=numbers))
         return x
 
-    def stepper(self, x: Float[Tensor, "count colours height width"], z: Tensor | None) -> Step:
+    def stepper(self, x: Float[Tensor, "count colours height width"], z: Float[Tensor, "count code"] | None) -> Step:
         """A function of (row, column, colour), asked in raster order while x fills up: the numbers for that pixel."""
         return self.naive_stepper(x, z)
 
-    def naive_stepper(self, x: Float[Tensor, "count colours height width"], z: Tensor | None) -> Step:
+    def naive_stepper(
+        self, x: Float[Tensor, "count colours height width"], z: Float[Tensor, "count code"] | None
+    ) -> Step:
         """The whole network at every step."""
         size = self.output.size
         return lambda row, column, colour: self(x, z)[:, colour * size : (colour + 1) * size, row, column]
 
-    def check_code(self, x: Float[Tensor, "batch colours height width"], z: Tensor | None) -> None:
+    def check_code(self, x: Float[Tensor, "batch colours height width"], z: Float[Tensor, "batch code"] | None) -> None:
         """Raises ValueError when z is missing, has another shape, or is given to a model without a code."""
         if self.code_size and (z is None or z.shape != (len(x), self.code_size)):
             got = None if z is None else tuple(z.shape)

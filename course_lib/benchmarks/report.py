@@ -1,0 +1,57 @@
+"""A benchmark's findings: printed as a table, kept as JSON."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from course_lib.benchmarks.timing import Timing
+
+Row = dict[str, str | float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One benchmark: what was asked, on which machine, and a row for each way."""
+
+    name: str
+    question: str
+    hardware: str
+    rows: list[Row]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        head = list(self.rows[0])
+        body = [[_cell(row[column]) for column in head] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+        lines = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in [head, *body]]
+        return "\n".join([f"{self.name}: {self.question}", self.hardware, *lines, *self.notes])
+
+    def save(self, folder: Path) -> Path:
+        """Write NAME.json, whole or not at all; returns where."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+        return path
+
+
+def ratios(timings: dict[str, Timing], reference: str, column: str = "way") -> list[Row]:
+    """A row for each way: seconds (median, fastest, slowest) and how many times as long as the reference it takes."""
+    base = timings[reference].median
+    return [
+        {
+            column: name,
+            "seconds": t.median,
+            "fastest": t.fastest,
+            "slowest": t.slowest,
+            "calls": t.calls,
+            f"times {reference}": t.median / base,
+        }
+        for name, t in timings.items()
+    ]
+
+
+def _cell(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,75 @@
+"""Cached against naive sampling, and both against the floor: one forward pass over the full images."""
+
+from collections.abc import Iterator
+
+import torch
+
+from course_lib.benchmarks.report import Report, Row
+from course_lib.benchmarks.timing import side_by_side
+from course_lib.models.autoregressive import Autoregressive
+from course_lib.models.gated import GatedPixelCNN
+from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from course_lib.zoo.train import hardware
+
+SHAPE = (1, 28, 28)
+PIXELS = SHAPE[1] * SHAPE[2]
+MODELS = {
+    "GatedPixelCNN, 7 layers, 64 channels": lambda: GatedPixelCNN(SHAPE, width=64, depth=7),
+    "PixelCNN, 7 blocks, 64 channels": lambda: PixelCNN(SHAPE, width=64, depth=7),
+    "RowLSTM, 2 layers, 16 channels": lambda: RowLSTM(SHAPE, width=16, depth=2),
+    "DiagonalBiLSTM, 2 layers, 16 channels": lambda: DiagonalBiLSTM(SHAPE, width=16, depth=2),
+}
+BATCHES = (1, 4, 16, 64, 256)
+
+
+def sampling(device: str, calls: int) -> Iterator[Report]:
+    """Every model at every batch size."""
+    for index, (name, build) in enumerate(MODELS.items()):
+        torch.manual_seed(0)
+        model = build().to(device).eval()
+        rows = [_row(model, count, device, calls) for count in BATCHES]
+        note = (
+            "A naive sample runs the network over the full images once a pixel, whatever stands in them, "
+            f"so it is reckoned as {PIXELS} forward passes; the floor is one."
+        )
+        yield Report(f"sampling_{index}", f"{name}, images of 28 x 28", hardware(device), rows, (note,))
+
+
+@torch.inference_mode()
+def _row(model: Autoregressive, count: int, device: str, calls: int) -> Row:
+    x = torch.zeros(count, *SHAPE, device=device)
+    ways = {
+        "pass": lambda: model(x),
+        "cached": lambda: model.sample(count, torch.Generator().manual_seed(0)),
+    }
+    timings = side_by_side(ways, calls, device)
+    one_pass, cached = timings["pass"], timings["cached"]
+    return {
+        "images": count,
+        "one pass, s": one_pass.median,
+        "naive, s": PIXELS * one_pass.median,
+        "cached, s": cached.median,
+        "cached, slowest": cached.slowest,
+        "naive / cached": PIXELS * one_pass.median / cached.median,
+        "cached / floor": cached.median / one_pass.median,
+        "images/s": count / cached.median,
+    }
+
+
+def naive_in_full(device: str, calls: int) -> Iterator[Report]:
+    """The naive loop run to its end once, to hold the reckoning above against: 64 images of the gated model."""
+    torch.manual_seed(0)
+    model = next(iter(MODELS.values()))().to(device).eval()
+    ways = {cached: lambda cached=cached: _draw(model, cached) for cached in (True, False)}
+    drawn, seconds = {}, {}
+    for cached, work in ways.items():
+        timing = side_by_side({"once": lambda: drawn.__setitem__(cached, work())}, 1, device)["once"]
+        seconds[cached] = timing.median
+    rows = [{"cached, s": seconds[True], "naive, s": seconds[False], "naive / cached": seconds[False] / seconds[True]}]
+    same = f"Pixels that differ: {int((drawn[True] != drawn[False]).sum())} of {drawn[True].numel()}."
+    yield Report("sampling_in_full", "64 images, the naive loop run to its end", hardware(device), rows, (same,))
+
+
+def _draw(model: Autoregressive, cached: bool):
+    return model.sample(64, torch.Generator().manual_seed(0), cached=cached, progress=not cached)

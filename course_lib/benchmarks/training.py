@@ -1,0 +1,74 @@
+"""Images per second and peak memory in training, for each model at the papers' picture size."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from course_lib.benchmarks.report import Report, Row
+from course_lib.benchmarks.timing import Timing, Work, peak_memory, side_by_side
+from course_lib.data.noise import uniform
+from course_lib.models.encoders import ConvEncoder
+from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.gated import GatedPixelCNN
+from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from course_lib.models.priors import FlowPrior
+from course_lib.models.vae import VAE
+from course_lib.objectives.infovae import elbo
+from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.zoo.train import hardware
+
+SHAPE, CODE, BATCH = (1, 28, 28), 32, 32
+ALONE = {
+    "PixelCNN": lambda: PixelCNN(SHAPE, width=32, depth=7),
+    "GatedPixelCNN": lambda: GatedPixelCNN(SHAPE, width=32, depth=7),
+    "RowLSTM": lambda: RowLSTM(SHAPE, width=32, depth=2),
+    "DiagonalBiLSTM": lambda: DiagonalBiLSTM(SHAPE, width=32, depth=2),
+}
+WITH_CODE = {
+    "VAE, factorised": lambda: _vae(FactorisedDecoder(SHAPE, CODE, network="conv")),
+    "VAE, GatedPixelCNN": lambda: _vae(GatedPixelCNN(SHAPE, width=32, depth=7, code_size=CODE)),
+    "VAE, GatedPixelCNN, flow prior": lambda: _vae(
+        GatedPixelCNN(SHAPE, width=32, depth=7, code_size=CODE), FlowPrior(CODE)
+    ),
+}
+
+
+def _vae(decoder: nn.Module, prior: nn.Module | None = None) -> VAE:
+    return VAE(ConvEncoder(SHAPE, CODE), decoder, CODE, prior)
+
+
+def training_step(name: str, device: str = "cpu", batch: int = BATCH) -> Work:
+    """One step of a named model on `batch` random binary images: loss, gradients, Adam."""
+    torch.manual_seed(0)
+    model = (ALONE | WITH_CODE)[name]().to(device)
+    objective = negative_log_likelihood if name in ALONE else elbo()
+    x = (uniform((batch, *SHAPE), torch.Generator().manual_seed(0), like=torch.empty(0)) < 0.2).float().to(device)
+    generator, optimiser = torch.Generator().manual_seed(1), torch.optim.Adam(model.parameters())
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        objective(model, x, generator)["loss"].backward()
+        optimiser.step()
+
+    return step
+
+
+def training(device: str, calls: int) -> Iterator[Report]:
+    """Every model in turn, side by side."""
+    names = [*ALONE, *WITH_CODE]
+    timings = side_by_side({name: training_step(name, device) for name in names}, calls, device)
+    rows = [_row(name, timings[name], timings["PixelCNN"], device) for name in names]
+    yield Report("training", f"one step on {BATCH} images of 28 x 28, float32", hardware(device), rows)
+
+
+def _row(name: str, timing: Timing, reference: Timing, device: str) -> Row:
+    return {
+        "model": name,
+        "images/s": BATCH / timing.median,
+        "slowest": BATCH / timing.slowest,
+        "fastest": BATCH / timing.fastest,
+        "times PixelCNN's seconds": timing.median / reference.median,
+        "peak MiB": peak_memory(training_step, name, device, device=device),
+    }

@@ -1,0 +1,73 @@
+"""The benchmarks compare in turn, count memory rightly, and keep what they found. No test here depends on speed."""
+
+import json
+
+import pytest
+import torch
+
+from course_lib.benchmarks import run
+from course_lib.benchmarks.information import meter
+from course_lib.benchmarks.objectives import DIVERGENCES, objective_step
+from course_lib.benchmarks.report import Report, ratios
+from course_lib.benchmarks.timing import Timing, peak_memory, side_by_side
+from course_lib.benchmarks.training import ALONE, WITH_CODE, training_step
+
+
+def test_ways_take_turns_after_one_warm_up_each():
+    log = []
+    timings = side_by_side({name: lambda name=name: log.append(name) for name in "ab"}, calls=3)
+    assert "".join(log) == "abababab"
+    assert all(t.calls == 3 and t.fastest <= t.median <= t.slowest for t in timings.values())
+
+
+def test_a_ratio_is_to_the_reference():
+    timings = {"slow": Timing(6.0, 5.0, 9.0, 3), "quick": Timing(2.0, 1.0, 3.0, 3)}
+    found = {row["way"]: row["times quick"] for row in ratios(timings, "quick")}
+    assert found == {"slow": 3.0, "quick": 1.0}
+
+
+def allocate(mebibytes):
+    """Work that fills, and lets go, a block of memory."""
+    return lambda: torch.ones(mebibytes * 2**18).sum()
+
+
+def test_peak_memory_is_what_the_work_takes():
+    assert 280 < peak_memory(allocate, 300) < 360
+
+
+def test_a_report_is_printed_with_its_machine_and_saved_whole(tmp_path):
+    report = Report("name", "which?", "a machine", [{"way": "a", "seconds": 0.123456}], ("a note",))
+    assert str(report).splitlines()[:2] == ["name: which?", "a machine"] and "0.1235" in str(report)
+    saved = json.loads(report.save(tmp_path / "new").read_text())
+    assert saved["rows"] == [{"way": "a", "seconds": 0.123456}] and saved["notes"] == ["a note"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["name.json"]
+
+
+def test_the_verb_runs_what_is_named_and_keeps_it(tmp_path, monkeypatch, capsys):
+    def stand_in(device, calls):
+        yield Report("stand_in", f"{device} {calls}", "here", [{"way": "a"}])
+
+    monkeypatch.setitem(run.BENCHMARKS, "stand_in", stand_in)
+    assert run.main(["stand_in", "--calls", "2", "--device", "cpu", "--to", str(tmp_path)]) == 0
+    assert "cpu 2" in capsys.readouterr().out and (tmp_path / "stand_in.json").exists()
+
+
+@pytest.mark.parametrize("argv, said", [(["nonsense"], "nonsense"), (["training", "--calls", "0"], "at least 1")])
+def test_what_cannot_be_run_is_refused(argv, said, capsys):
+    with pytest.raises(SystemExit):
+        run.main(argv)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*ALONE, *WITH_CODE])
+def test_each_benchmarked_training_step_runs(name):
+    training_step(name, batch=2)()
+
+
+@pytest.mark.parametrize("divergence", [None, *DIVERGENCES])
+def test_each_benchmarked_objective_runs(divergence):
+    objective_step(divergence, batch=2)()
+
+
+def test_the_meter_is_read_on_as_many_codes_as_asked():
+    assert meter(50)().ceiling == pytest.approx(torch.tensor(50.0).log().item())
