@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils import skip_init
 
 from course_lib.data.noise import uniform
 
@@ -15,22 +16,27 @@ class Discriminator(nn.Module):
     """T(z), the logit of "z came from q(z)": linear in z and z^2, plus two hidden layers on them.
 
     log q(z) / p(z) of two Gaussians with diagonal covariances is linear in z and z^2.
-    All weights are uniform within 1 / sqrt(inputs), drawn from `generator`.
     """
 
     def __init__(self, code_size: int, hidden: int, generator: torch.Generator):
         super().__init__()
-        self.linear = nn.Linear(2 * code_size, 1)
-        layers = (nn.Linear(2 * code_size, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, hidden), nn.LeakyReLU(0.2))
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden, 1))
-        for layer in (m for m in self.modules() if isinstance(m, nn.Linear)):
-            for weight in layer.parameters():
-                draw = 2 * uniform(weight.shape, generator, like=weight) - 1
-                weight.data = draw / layer.in_features**0.5
+        self.linear = seeded_linear(2 * code_size, 1, generator)
+        first, second = seeded_linear(2 * code_size, hidden, generator), seeded_linear(hidden, hidden, generator)
+        last = seeded_linear(hidden, 1, generator)
+        self.layers = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2), last)
 
     def forward(self, z: Float[Tensor, "n code"]) -> Float[Tensor, " n"]:
         features = torch.cat([z, z**2], dim=1)
         return (self.linear(features) + self.layers(features)).squeeze(1)
+
+
+def seeded_linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer with weights and biases uniform within 1 / sqrt(inputs), drawn from `generator` alone."""
+    layer = skip_init(nn.Linear, inputs, outputs)
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.copy_((2 * uniform(weight.shape, generator, like=weight) - 1) / inputs**0.5)
+    return layer
 
 
 class Adversary:
@@ -75,7 +81,10 @@ class Adversary:
         return (F.softplus(-T(z.float())).mean() + F.softplus(T(prior.float())).mean()) / 2
 
     def _placed(self, z: Tensor) -> Discriminator:
-        return self.discriminator.to(z.device)
+        if next(self.discriminator.parameters()).device != z.device:
+            self.discriminator.to(z.device)
+            self.optimiser.load_state_dict(self.optimiser.state_dict())  # brings Adam's moments to the weights' device
+        return self.discriminator
 
     def state_dict(self) -> dict:
         """Discriminator and optimiser."""

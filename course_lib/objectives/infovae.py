@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.models.gaussian import DiagonalGaussian
+from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.vae import VAE
 from course_lib.objectives.divergence import Divergence
 from course_lib.objectives.gather import whole_batch
@@ -58,7 +58,7 @@ class InfoVAE(Objective):
         z = q.sample(generator)
         terms = {"loss": -vae.decoder.log_prob(x, z).mean()}
         terms["distortion"] = terms["loss"]
-        if self.alpha < 1 or hasattr(q, "log_prob"):
+        if self.alpha < 1 or not isinstance(q, PointCode):
             terms |= self._rate(vae, q, z, terms["loss"])
         if self.weight > 0:
             terms["divergence"] = self._divergence(vae, z, generator)
