@@ -6,27 +6,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive, Step
+from course_lib.models.conditioning import CodeMaps, by_bias
 from course_lib.models.diagonal_lstm import DiagonalLayer
-from course_lib.models.line_lstm import RecurrentLayer
+from course_lib.models.line_lstm import MaskedMix, RecurrentLayer
 from course_lib.models.masks import MaskedConv2d
 from course_lib.models.outputs import Output
 from course_lib.models.row_lstm import RowLayer
-
-
-class CodeMaps(nn.Module):
-    """z -> linear -> `maps` pictures of image size -> 1 x 1 convolution without a mask -> `channels` maps.
-
-    Added to a first layer: pixel (0, 0) sees z too, which it would not through the causal mask.
-    """
-
-    def __init__(self, code_size: int, image_shape: tuple[int, int, int], channels: int, maps: int = 4):
-        super().__init__()
-        size = (maps, *image_shape[1:])
-        pictures = nn.Linear(code_size, maps * image_shape[1] * image_shape[2])
-        self.layers = nn.Sequential(pictures, nn.Unflatten(1, size), nn.Conv2d(maps, channels, 1, bias=False))
-
-    def forward(self, z: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
-        return self.layers(z)
 
 
 class PixelRNN(Autoregressive):
@@ -37,7 +22,8 @@ class PixelRNN(Autoregressive):
 
     Arguments: image_shape (colours, height, width); width, the channels of an LSTM (the trunk has twice as many), a
     multiple of the colours; code_size, the length of z, or 0 for a model without a code; conditioning "bias" (z in
-    every gate) or "maps" (z as maps of image size beside the first layer). Raises ValueError for another one.
+    every gate) or "maps" (z as maps of image size beside the first layer).
+    Raises ValueError for another conditioning, and without a layer.
     """
 
     layer: type[RecurrentLayer]
@@ -55,17 +41,14 @@ class PixelRNN(Autoregressive):
         output: Output | None = None,
     ):
         super().__init__(image_shape, code_size, output)
-        if conditioning not in ("bias", "maps"):
-            raise ValueError(
-                f"conditioning is 'bias' (z in every gate) or 'maps' (z as an image), not {conditioning!r}"
-            )
-        colours, gate_code = image_shape[0], code_size if conditioning == "bias" else 0
-        maps = code_size and conditioning == "maps"
+        if depth < 1:
+            raise ValueError(f"a PixelRNN needs at least one LSTM layer, got depth={depth}")
+        colours, bias = image_shape[0], by_bias(conditioning)
         self.first = MaskedConv2d("A", colours, 2 * width, first_kernel, colours)
-        self.maps = CodeMaps(code_size, image_shape, 2 * width) if maps else None
-        self.layers = nn.ModuleList(self.layer(width, colours, gate_code) for _ in range(depth))
-        hidden = MaskedConv2d("B", 2 * width, 2 * width, 1, colours)
-        last = MaskedConv2d("B", 2 * width, colours * self.output.size, 1, colours)
+        self.maps = CodeMaps(code_size, image_shape, 2 * width) if code_size and not bias else None
+        self.layers = nn.ModuleList(self.layer(width, colours, code_size if bias else 0) for _ in range(depth))
+        hidden = MaskedMix(2 * width, 2 * width, colours)
+        last = MaskedMix(2 * width, colours * self.output.size, colours)
         self.head = nn.Sequential(nn.ReLU(), hidden, nn.ReLU(), last)
 
     @property
@@ -82,9 +65,10 @@ class PixelRNN(Autoregressive):
         h = self.first(F.pad(2 * x - 1, (0, self.blank)))
         if self.maps is not None:
             h = h + F.pad(self.maps(z), (0, self.blank))
+        h = h.permute(1, 2, 3, 0).contiguous()
         for layer in self.layers:
             h = layer(h, z)
-        return self.head(h[..., : x.shape[3]])
+        return self.head(h[:, :, : x.shape[3]]).permute(3, 0, 1, 2)
 
     def stepper(self, x: Float[Tensor, "count colours height width"], z: Float[Tensor, "count code"] | None) -> Step:
         """One pixel at a time, from states that are kept: each is computed once, or once per colour."""
@@ -95,7 +79,7 @@ class PixelRNN(Autoregressive):
 
         def trunk(row, column):
             h = masked_at(self.first, x, row, column)
-            h = h if self.maps is None else h + maps[:, :, row, column, None, None]
+            h = (h if self.maps is None else h + maps[:, :, row, column, None, None]).permute(1, 2, 3, 0)
             for walk in walks:
                 h = walk(row, column, h)
             return h
@@ -104,7 +88,7 @@ class PixelRNN(Autoregressive):
         def step(row, column, colour):
             if self.blank and row and column == colour == 0:
                 trunk(row - 1, width)
-            return self.head(trunk(row, column))[:, colour * size : (colour + 1) * size, 0, 0]
+            return self.head(trunk(row, column))[colour * size : (colour + 1) * size, 0, 0].T
 
         return step
 
@@ -113,12 +97,11 @@ def masked_at(
     conv: MaskedConv2d, x: Float[Tensor, "batch colours height width"], row: int, column: int
 ) -> Float[Tensor, "batch channels 1 1"]:
     """conv(2 x - 1) at one place alone, from the window around it; one column beyond the right edge is allowed."""
-    half, (height, width) = conv.kernel_size[0] // 2, x.shape[2:]
+    half = conv.kernel_size[0] // 2
     top, left = max(0, row - half), max(0, column - half)
     window = 2 * x[:, :, top : row + 1, left : column + half + 1] - 1
     margins = (left - column + half, column + half + 1 - left - window.shape[3], top - row + half, 0)
-    weight = (conv.weight * conv.mask)[:, :, : half + 1]
-    return F.conv2d(F.pad(window, margins), weight, conv.bias)
+    return F.conv2d(F.pad(window, margins), conv.masked(), conv.bias)
 
 
 class RowLSTM(PixelRNN):
