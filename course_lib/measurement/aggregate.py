@@ -15,6 +15,8 @@ from course_lib.objectives.divergence import NullBand, null_band
 from course_lib.objectives.mmd import MMD
 
 LEVEL = 0.05
+DRAWS = 10
+"""Draws of the prior for each code, so that the Kolmogorov-Smirnov distance is noisy by its codes alone."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,17 @@ def aggregate(codes: Codes, prior: Prior, generator: torch.Generator, mmd_sample
     z, covariance = codes.z, aggregate_covariance(codes)
     n, dim = z.shape
     like = next(prior.parameters(), z)
-    draws = prior.sample(n, generator, like).to(z)
+    draws = prior.sample(DRAWS * n, generator, like).to(z)
     some = uniform((n,), generator, like=z).argsort()[:mmd_samples]
     null = null_band(MMD(), len(some), dim, generator, prior=prior)
     return Aggregate(
         mean=tuple(codes.q.mu.mean(0).tolist()),
         variance=tuple(covariance.diagonal().tolist()),
         log_det_cov=float(torch.linalg.slogdet(covariance).logabsdet),
-        mmd_squared=float(MMD()(z[some], draws[some])),
+        mmd_squared=float(MMD()(z[some], draws[: len(some)])),
         null=null,
         ks=tuple(_kolmogorov_smirnov(z[:, d], draws[:, d]) for d in range(dim)),
-        ks_critical=ks_critical(n, n, dim),
+        ks_critical=ks_critical(n, DRAWS * n, dim),
     )
 
 
