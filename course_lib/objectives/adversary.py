@@ -81,9 +81,11 @@ class Adversary:
         return (F.softplus(-T(z.float())).mean() + F.softplus(T(prior.float())).mean()) / 2
 
     def _placed(self, z: Tensor) -> Discriminator:
+        """The discriminator on the device of z, and Adam's moments with it."""
         if next(self.discriminator.parameters()).device != z.device:
-            self.discriminator.to(z.device)
-            self.optimiser.load_state_dict(self.optimiser.state_dict())  # brings Adam's moments to the weights' device
+            kept = self.optimiser.state_dict()
+            self.optimiser = torch.optim.Adam(self.discriminator.to(z.device).parameters())
+            self.optimiser.load_state_dict(kept)
         return self.discriminator
 
     def state_dict(self) -> dict:
