@@ -65,7 +65,11 @@ class OwnRow:
         self.patches = self.cells.flatten(1).unfold(1, taps * size, size).unbind(1)
         self.slots = [cell.chunk(colours, 1) for cell in self.cells[:, taps - 1 :].unbind(1)]
 
-    def look(self, column: int, colour: int, start: Tensor) -> Float[Tensor, "count part"]:
+    def row(self) -> Float[Tensor, "count columns in"]:
+        """The whole row, as far as it is written."""
+        return self.cells[:, -len(self.slots) :]
+
+    def look(self, column: int, colour: int, start: Float[Tensor, "count part"]) -> Float[Tensor, "count part"]:
         """start + filter * row at this pixel, for the channels of one colour."""
         return torch.addmm(start, self.patches[column], self.weights[colour])
 

@@ -62,7 +62,12 @@ class GatedLayer(nn.Module):
         self.mix = MaskedConv2d("B", width, width, 1, colours)
         self.code = nn.Linear(code_size, 4 * width, bias=False) if code_size else None
 
-    def forward(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        v: Float[Tensor, "batch in height width"],
+        h: Float[Tensor, "batch in height width"],
+        context: Float[Tensor, "batch c rows columns"] | None,
+    ) -> tuple[Float[Tensor, "batch width height columns"], Float[Tensor, "batch width height columns"]]:
         for_a, for_b = (None, None) if context is None else context.chunk(2, dim=1)
         a = plus(self.vertical(v), for_a)
         b = plus(self.link(a) + self.horizontal(h), for_b)
@@ -85,7 +90,8 @@ class GatedPixelCNN(Autoregressive):
     Arguments: image_shape (colours, height, width); width, the channels of each stack, a multiple of the colours;
     field, how many rows above and columns to each side are seen (None: first_kernel // 2 + depth * (kernel // 2);
     0: no pixel at all); code_size, the length of z, or 0 for a model without a code; conditioning, "bias" (z adds a
-    bias in every gate, the same at all pixels) or "maps" (feature maps beside the image: z may say where).
+    bias in every gate, the same at all pixels) or "maps" (feature maps beside the image: z may say where). Without a
+    field a bias says the same at every pixel, so a model that sees nothing wants maps.
     Raises ValueError for an even kernel, and for a field that the kernels cannot reach.
     """
 
@@ -136,10 +142,15 @@ class GatedPixelCNN(Autoregressive):
 class CachedGated:
     """A `Step`: the layers of a GatedPixelCNN with what they know of the rows above and of their own row."""
 
-    def __init__(self, model: GatedPixelCNN, x: Tensor, z: Tensor | None):
+    @torch.no_grad()
+    def __init__(
+        self,
+        model: GatedPixelCNN,
+        x: Float[Tensor, "count colours height width"],
+        z: Float[Tensor, "count code"] | None,
+    ):
         count, colours, _, columns = x.shape
-        with torch.no_grad():
-            contexts = model.contexts(z)
+        contexts = model.contexts(z)
         self.image = Image(x, model.seen)
         self.layers = [CachedLayer(*pair, count, columns, colours) for pair in zip(model.layers, contexts, strict=True)]
         self.head = Head(*(Pointwise(layer, colours, count) for layer in (model.hidden, model.last)))
@@ -160,7 +171,14 @@ class CachedGated:
 class CachedLayer:
     """A GatedLayer that is asked row by row, and within a row pixel by pixel."""
 
-    def __init__(self, layer: GatedLayer, context: Tensor | None, count: int, columns: int, colours: int):
+    def __init__(
+        self,
+        layer: GatedLayer,
+        context: Float[Tensor, "count c rows cells"] | None,
+        count: int,
+        columns: int,
+        colours: int,
+    ):
         self.context = (None, None) if context is None else context.chunk(2, dim=1)
         self.colours = colours
         self.vertical = RowsAbove(layer.vertical.weight, layer.vertical.bias, count, columns)

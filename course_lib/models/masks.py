@@ -5,7 +5,7 @@ A picture is read in raster order, row by row from the top left, and at each pix
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -25,8 +25,8 @@ def raster_mask(kind: str, kernel_size: int) -> Float[Tensor, "kernel kernel"]:
     return seen.float().view(kernel_size, kernel_size)
 
 
-def colour_of_channel(channels: int, colours: int) -> Tensor:
-    """The colour that each channel belongs to: `colours` equal, contiguous groups. Shape [channels].
+def colour_of_channel(channels: int, colours: int) -> Int[Tensor, " channels"]:
+    """The colour that each channel belongs to: `colours` equal, contiguous groups.
 
     Raises ValueError when the channels do not divide evenly.
     """
@@ -65,6 +65,11 @@ class MaskedConv2d(nn.Conv2d):
         """The weight with the mask on. The taps below the centre are all masked: without them a third is saved."""
         upper = self.kernel_size[0] // 2 + 1
         return self.weight[:, :, :upper] * self.mask[:, :, :upper]
+
+    def looks_ahead(self) -> bool:
+        """True if the mask was opened: then a pixel may see what stands to its right."""
+        row = self.kernel_size[0] // 2
+        return bool(self.mask[:, :, row, row + 1 :].any())
 
     def forward(self, x: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
         return F.conv2d(x, self.masked(), self.bias, padding=self.padding)[:, :, : x.shape[2]]
