@@ -11,7 +11,6 @@ from course_lib.data.noise import normal
 from course_lib.measurement.codes import Codes
 from course_lib.measurement.information import information_of
 from course_lib.models.gaussian import DiagonalGaussian
-from course_lib.models.vae import VAE
 from course_lib.models.priors import StandardNormal
 from course_lib.zoo.train import hardware
 

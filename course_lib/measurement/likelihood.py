@@ -37,7 +37,7 @@ def exact_nll_per_image(
     return torch.cat([-model.log_prob(part) for part in x.split(batch_size)]).double()
 
 
-def exact_nll(model: nn.Module, images: Tensor, seed: int) -> NLL:
+def exact_nll(model: nn.Module, images: Float[Tensor, "n colours height width"], seed: int) -> NLL:
     """The mean of `exact_nll_per_image`, with its standard error."""
     return summary(exact_nll_per_image(model, images, seed), "exact", f"dynamic binarisation, seed {seed}")
 
