@@ -312,8 +312,8 @@ def test_steps_along_stein_move_particles_towards_the_prior(change, dim):
         optimiser.zero_grad()
         Stein()(z, None).backward()
         optimiser.step()
-    assert fitted_kl(z.detach()) < 0.7 * fitted_kl(start)
-    assert Stein()(z.detach(), None) < 0.9 * Stein()(start, None)
+    assert fitted_kl(z.detach()) < 0.99 * fitted_kl(start)
+    assert Stein()(z.detach(), None) < 0.95 * Stein()(start, None)
 
 
 def fitted_kl(z):
