@@ -1,12 +1,17 @@
 """Where a run computes: on the CPU, on a GPU, or in several processes that share each batch."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Placement:
 
     accelerator: "cpu", "cuda", or "auto", which is a GPU where there is one. devices: how many, one process each; under
     torchrun it is torchrun that says how many. compile: let torch.compile translate the networks, which makes the
-    first step slow and the others faster. Raises ValueError for another accelerator or fewer than one device.
+    first step slow and the others faster. Raises ValueError for hardware that is not there.
     """
 
     accelerator: str = "cpu"
@@ -27,49 +32,32 @@ class Placement:
             raise ValueError(f"accelerator is 'auto', 'cpu' or 'cuda', not {self.accelerator!r}")
         if self.devices < 1:
             raise ValueError(f"a run needs at least one device, not {self.devices}")
+        if self.kind == "cuda" and torch.cuda.device_count() < self.devices:
+            found = torch.cuda.device_count()
+            raise ValueError(f"PyTorch finds {found} GPUs, not {self.devices}: ask for fewer, or for the CPU")
 
     @property
     def kind(self) -> str:
-        """ "cpu" or "cuda"."""
+        """What "auto" stands for here: "cuda" or "cpu"."""
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.accelerator == "auto" else self.accelerator
 
-    def start(self, bf16: bool):
-        """A launched Fabric with the processes of the run, or for one process on the CPU an `OnlyProcess`."""
-        devices = int(os.environ.get("LOCAL_WORLD_SIZE", self.devices))
-        if (self.kind, devices) == ("cpu", 1):
-            return OnlyProcess(bf16)
-        return launched(self.kind, devices, bf16)
+    @property
+    def processes(self) -> int:
+        """How many there will be: under torchrun as many as it has started, else one for each device."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", self.devices))
 
+    def start(self, bf16: bool) -> "Fabric":
+        """Fabric with the processes of the run: this program, started again for each further device.
 
-class OnlyProcess:
-    """What the loop asks of Fabric, for one process on the CPU: importing Fabric takes as long as many a fit."""
+        Fabric is imported here since few who import this want to train; a first fit costs hardly more for it.
+        """
+        from lightning_fabric import Fabric
 
-    device, global_rank, world_size = torch.device("cpu"), 0, 1
-
-    def __init__(self, bf16: bool):
-        self.autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
-
-    def setup_module(self, module: nn.Module) -> nn.Module:
-        """The module, its forward in bfloat16 where that was asked for."""
-        module.forward = self.autocast(module.forward)
-        return module
-
-    def backward(self, loss: Tensor) -> None:
-        """The gradients of the loss."""
-        loss.backward()
-
-    def all_reduce(self, value: Tensor) -> Tensor:
-        """The mean over all processes, of which there is one."""
-        return value
-
-
-def launched(accelerator: str, devices: int, bf16: bool):
-    """Fabric with its processes: this program, started again for each further device unless torchrun did so."""
-    from lightning_fabric import Fabric
-
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if bf16 else "32-true")
-    fabric.launch()
-    return fabric
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        precision = "bf16-mixed" if bf16 else "32-true"
+        fabric = Fabric(accelerator=self.kind, devices=self.processes, precision=precision)
+        fabric.launch()
+        return fabric
 
 
 @contextlib.contextmanager

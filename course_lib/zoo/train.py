@@ -10,6 +10,7 @@ import torch
 
 from course_lib.data import DataError
 from course_lib.training.fit import CheckpointError, Fit
+from course_lib.training.placement import Placement
 from course_lib.zoo import cards
 from course_lib.zoo.recipes import RECIPES, Recipe
 
@@ -18,45 +19,62 @@ GALLERY = 64
 
 
 def main(argv: list[str]) -> int:
-    """Train, measure, and write weights, samples and card. Returns 0, or 1 when the run was interrupted."""
-    parser = argparse.ArgumentParser(prog="course.py train", description=__doc__)
-    parser.add_argument("name", choices=sorted(RECIPES), help="which model")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument(
-        "--to", type=Path, help="folder for weights and card; runs/zoo if left out, the course's own stay"
-    )
-    options = parser.parse_args(argv)
+    """Train, measure, and write weights, samples and card. Returns 0, or 1 when the run was refused or interrupted.
+
+    Of several processes the first alone measures, writes and speaks.
+    """
+    options = parser().parse_args(argv)
     try:
-        run = prepare(options.name, options.device)
-    except (DataError, CheckpointError) as error:
+        recipe = adjusted(RECIPES[options.name], options.steps, options.bf16)
+        placement = Placement(options.accelerator, options.devices, options.compile)
+        run = prepare(options.name, recipe, placement)
+    except (DataError, CheckpointError, ValueError) as error:
         print(error)
         return 1
-    if not run.run(every=50, save_every=250).finished:
-        print(f"to go on from step {run.step}: python course.py train {options.name}")
+    finished, folder = run.run(every=50, save_every=250).finished, options.to or RUNS / "zoo"
+    if run.fabric.global_rank > 0:
+        return 0
+    if not finished:
+        print(f"to go on from step {run.step}, give the same command again")
         return 1
-    folder = options.to or RUNS / "zoo"
-    about = finish(options.name, run, options.device, folder)
-    print(json.dumps(about["measurements"], indent=2))
+    print(json.dumps(finish(options.name, recipe, run, folder)["measurements"], indent=2))
     print(f"weights and card are in {folder}; load them with zoo.load({options.name!r}, folder)")
     return 0
 
 
-def prepare(name: str, device: str) -> Fit:
+def parser() -> argparse.ArgumentParser:
+    """The options of the command; those that are not given are the recipe's."""
+    parser = argparse.ArgumentParser(prog="course.py train", description=__doc__)
+    parser.add_argument("name", choices=sorted(RECIPES), help="which model")
+    parser.add_argument("--accelerator", "--device", default="auto", help="cpu, cuda, or auto: a GPU if there is one")
+    parser.add_argument("--devices", type=int, default=1, help="how many, one process each; they share every batch")
+    parser.add_argument("--compile", action="store_true", help="translate the networks with torch.compile")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="compute in bfloat16")
+    parser.add_argument("--steps", type=int, help="another number of steps")
+    parser.add_argument("--to", type=Path, help="folder for weights and card; runs/zoo if left out, the course's stay")
+    return parser
+
+
+def adjusted(recipe: Recipe, steps: int | None, bf16: bool | None) -> Recipe:
+    """The recipe with another number of steps or precision in its plan, where one is given."""
+    changes = {name: value for name, value in (("steps", steps), ("bf16", bf16)) if value is not None}
+    return dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, **changes))
+
+
+def prepare(name: str, recipe: Recipe, placement: Placement) -> Fit:
     """The run of a recipe, at the step its checkpoint has reached."""
-    recipe = RECIPES[name]
-    model = recipe.build().to(device, memory_format=torch.channels_last)
-    images = recipe.train_images().to(device)
-    about = describe(name, recipe) | {"hardware": hardware(device)}
-    return Fit(model, recipe.objective, images, recipe.plan, RUNS / f"{name}.pt", about)
+    model = recipe.build().to(memory_format=torch.channels_last)
+    about = describe(name, recipe) | {"hardware": hardware(placement.kind, placement.processes)}
+    return Fit(model, recipe.objective, recipe.train_images(), recipe.plan, RUNS / f"{name}.pt", about, placement)
 
 
-def finish(name: str, run: Fit, device: str, folder: Path) -> dict:
+def finish(name: str, recipe: Recipe, run: Fit, folder: Path) -> dict:
     """Measure the trained model, draw its gallery, and store all of it."""
-    recipe, model = RECIPES[name], run.model.to("cpu", memory_format=torch.contiguous_format).eval()
+    model = run.model.to("cpu", memory_format=torch.contiguous_format).eval()
     drawn = model.sample(GALLERY, torch.Generator().manual_seed(recipe.plan.seed))
     about = describe(name, recipe) | {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "hardware": hardware(device),
+        "hardware": run.about["hardware"],
         "seconds": round(run.seconds),
         "torch": torch.__version__,
         "measurements": recipe.evaluate(model),
@@ -75,12 +93,23 @@ def describe(name: str, recipe: Recipe) -> dict:
         "objective": recipe.objective_name,
         "plan": dataclasses.asdict(recipe.plan),
         "samples": f"{GALLERY} draws, seed {recipe.plan.seed}",
-        "command": f"python course.py train {name}",
+        "command": f"python course.py train {name}{_options(name, recipe)}",
     }
 
 
-def hardware(device: str) -> str:
-    """The name of the processor or the card, and the threads used."""
+def _options(name: str, recipe: Recipe) -> str:
+    """The options that make this plan of the zoo's."""
+    usual = RECIPES[name].plan
+    steps = f" --steps {recipe.plan.steps}" if recipe.plan.steps != usual.steps else ""
+    return steps + (f" --{'' if recipe.plan.bf16 else 'no-'}bf16" if recipe.plan.bf16 != usual.bf16 else "")
+
+
+def hardware(device: str, count: int = 1) -> str:
+    """The name of the processor or the card, and the threads used; `count` of them, where there are several."""
+    return f"{count} x {_hardware(device)}" if count > 1 else _hardware(device)
+
+
+def _hardware(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} thread(s), {'no GPU' if device == 'cpu' else device}"
