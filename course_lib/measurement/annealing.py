@@ -20,8 +20,8 @@ FIRST_STEP, STEP_LEARNING_RATE, STEEPNESS = 0.5, 0.2, 4.0
 class Annealing:
     """The way from `start`, which is "q" (the encoder's answer) or "prior", to p(x, z).
 
-    `distributions` densities f_b = start^(1-b) p(x, z)^b lie between the two, b after a "sigmoid" (slow at both ends)
-    or "linear" schedule. Each is kept invariant by one HMC transition of `leapfrogs` steps, tuned to an acceptance of
+    `distributions` densities f_b = start^(1-b) p(x, z)^b lie between the two, b on a "linear" or a "sigmoid" schedule,
+    which is slow at both ends. Each is kept invariant by one HMC transition of `leapfrogs` steps, tuned to an acceptance of
     `target`. Raises ValueError for settings that make no sense.
     """
 
@@ -29,7 +29,7 @@ class Annealing:
     distributions: int = 1000
     chains: int = 16
     leapfrogs: int = 10
-    schedule: str = "sigmoid"
+    schedule: str = "linear"
     target: float = 0.65
 
     def __post_init__(self):
