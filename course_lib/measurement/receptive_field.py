@@ -37,7 +37,8 @@ def field_by_perturbation(
     flipped = x.repeat(x[0].numel(), *[1] * x[0].ndim)
     flat = flipped.view(len(flipped), -1)
     flat.diagonal().copy_(1 - x.flatten())
-    before = network(x)[0, colour, row, column]
+    # Two batches of one size: in batches of different sizes one and the same image may round differently.
+    before = network(x.expand_as(flipped))[:, colour, row, column]
     return (network(flipped)[:, colour, row, column] - before).abs().view(x.shape[1:])
 
 
