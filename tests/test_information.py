@@ -145,6 +145,17 @@ def test_two_matrix_products_give_the_direct_form_even_for_sharp_posteriors(seed
     assert gap.max() < 1e-5
 
 
+@pytest.mark.parametrize("n, block", [(2, 500), (5, 2), (6, 3)])
+def test_both_bounds_are_the_sums_written_out(n, block):
+    codes = encode_all(*gaussian_channel(2, 1.5, n, 0), seeded(0))
+    density = torch.distributions.Normal(codes.q.mu[None], (codes.q.log_var / 2).exp()[None])
+    p = density.log_prob(codes.z[:, None]).sum(2).exp().tolist()
+    lower = sum(math.log(p[i][i] / (sum(p[i]) / n)) for i in range(n)) / n
+    upper = sum(math.log(p[i][i] / ((sum(p[i]) - p[i][i]) / (n - 1))) for i in range(n)) / n
+    found = information_of(codes, block)
+    assert (found.lower, found.upper) == (pytest.approx(lower, abs=1e-9), pytest.approx(upper, abs=1e-9))
+
+
 def test_float32_codes_are_measured_in_float64():
     q = DiagonalGaussian(torch.randn(30, 4, generator=seeded(0)), torch.zeros(30, 4))
     assert pairwise_log_prob(q, q.mu).dtype == torch.float64
