@@ -163,6 +163,16 @@ def test_drawn_values_are_the_levels_that_data_have(output, dtype):
     output.check(levels[None, None, None])
 
 
+@pytest.mark.parametrize("levels", [2, 16, 50, 256])
+def test_a_value_that_rounding_put_beside_its_level_counts_as_that_level(levels):
+    """Data are divided by 255, multiplied by 1 / 255, or one float away from either."""
+    output, whole = Categorical(levels), torch.arange(levels)
+    for x in (whole / (levels - 1), whole * torch.tensor(1 / (levels - 1))):
+        for beside in (x, x.nextafter(x - 1), x.nextafter(x + 1)):
+            output.check(beside[None, None, None])
+            assert torch.equal(output.level_of(beside), whole)
+
+
 @pytest.mark.parametrize("output", [Categorical(), Categorical(4), LogisticMixture(2, 4)], ids=name)
 @pytest.mark.parametrize("value", [0.5, -1 / 255, 256 / 255, 255.0, math.nan, math.inf])
 def test_values_on_no_level_are_refused_with_what_to_do(output, value):
