@@ -19,7 +19,7 @@ class HorizontalConv2d(nn.Conv2d):
     """
 
     def __init__(self, kind: str, in_channels: int, width: int, radius: int, colours: int):
-        super().__init__(in_channels, 2 * width, (1, radius + 1), padding=(0, radius), bias=False)
+        super().__init__(in_channels, 2 * width, (1, radius + 1), bias=False)
         mask = causal_mask(kind, width, in_channels, 2 * radius + 1, colours)[:, :, radius : radius + 1, : radius + 1]
         self.register_buffer("mask", mask.repeat(2, 1, 1, 1), persistent=False)
 
@@ -28,7 +28,7 @@ class HorizontalConv2d(nn.Conv2d):
         return self.weight * self.mask
 
     def forward(self, h: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
-        return F.conv2d(h, self.masked(), padding=self.padding)[..., : h.shape[3]]
+        return F.conv2d(F.pad(h, (self.kernel_size[1] - 1, 0)), self.masked())
 
 
 class VerticalConv2d(nn.Conv2d):
@@ -39,10 +39,11 @@ class VerticalConv2d(nn.Conv2d):
 
     def __init__(self, kind: str, in_channels: int, out_channels: int, radius: int):
         rows = radius + 1 if kind == "B" else max(radius, 1)
-        super().__init__(in_channels, out_channels, (rows, 2 * radius + 1), padding=radius)
+        super().__init__(in_channels, out_channels, (rows, 2 * radius + 1))
+        self.edges = (radius, radius) + ((rows - 1, 0) if kind == "B" else (rows, -1))
 
     def forward(self, v: Float[Tensor, "batch in height width"]) -> Float[Tensor, "batch out height width"]:
-        return super().forward(v)[:, :, : v.shape[2]]
+        return super().forward(F.pad(v, self.edges))
 
 
 class GatedLayer(nn.Module):
