@@ -5,9 +5,10 @@ import torch
 from linear_vae import best_diagonal, linear_vae, linear_world, sloppy
 
 from course_lib.measurement.gaps import best_gaussian, elbo, gaps
-from course_lib.measurement.likelihood import iwae_log_prob
+from course_lib.measurement.likelihood import iwae_log_prob, summary
 from course_lib.measurement.refit import refit
-from course_lib.models.vae import Encoder, pixelcnn_vae
+from course_lib.models.encoders import MLPEncoder
+from course_lib.models.vae import pixelcnn_vae
 
 
 def seeded(seed):
@@ -15,7 +16,7 @@ def seeded(seed):
 
 
 WORLD = linear_world(pixels=6, code=3, s=0.7, seed=0)
-X = WORLD.marginal().sample(12, seeded(1))
+X = WORLD.marginal().sample(200, seeded(1))
 
 
 def gaps_in_closed_form(q):
@@ -26,14 +27,14 @@ def gaps_in_closed_form(q):
 
 def test_both_gaps_are_those_of_the_closed_form():
     q = sloppy(WORLD)
-    found = gaps(linear_vae(WORLD, q), X, seeded(0), WORLD.marginal().log_prob(X), samples=4000)
+    found = gaps(linear_vae(WORLD, q), X, seeded(0), WORLD.marginal().log_prob(X), samples=1000)
     approximation, amortisation = gaps_in_closed_form(q)
     print(f"{found}; closed form {float(approximation.mean()):.4f} and {float(amortisation.mean()):.4f}")
     assert float(approximation.mean()) > 0.1 and float(amortisation.min()) > 0.1, "gaps worth measuring"
     assert float(found.approximation.mean() - approximation.mean()) == pytest.approx(0, abs=0.01)
     assert float(found.amortisation.mean() - amortisation.mean()) == pytest.approx(0, abs=0.01)
-    assert (found.approximation - approximation).abs().max() < 0.05 > (found.amortisation - amortisation).abs().max()
     assert found.approximation.min() > 0 and found.amortisation.min() > 0
+    assert (found.approximation - approximation).abs().max() < 0.1
     assert torch.allclose(found.approximation + found.amortisation, found.log_prob - found.elbo)
 
 
@@ -41,7 +42,7 @@ def test_an_encoder_that_is_optimal_has_no_amortisation_gap():
     q = best_diagonal(WORLD)
     found = gaps(linear_vae(WORLD, q), X, seeded(0), WORLD.marginal().log_prob(X))
     print(found)
-    assert found.amortisation.abs().max() < 0.01
+    assert found.amortisation.abs().max() < 0.01, "the noise is the same for both"
     assert float(found.approximation.mean()) == pytest.approx(float(gaps_in_closed_form(q)[0].mean()), abs=0.01)
 
 
@@ -49,8 +50,8 @@ def test_the_best_gaussian_has_the_mean_and_the_precisions_of_the_posterior():
     vae, q = linear_vae(WORLD, sloppy(WORLD)), best_diagonal(WORLD)
     with torch.no_grad():
         found = best_gaussian(vae, X, vae.encode(X), seeded(0))
-    assert torch.allclose(found.mu, X @ q.A.T + q.b, atol=0.03)
-    assert torch.allclose(found.log_var, q.cov.diagonal().log().expand(12, 3), atol=0.06)
+    assert torch.allclose(found.mu, X @ q.A.T + q.b, atol=0.05)
+    assert torch.allclose(found.log_var, q.cov.diagonal().log().expand(200, 3), atol=0.08)
     assert all(p.grad is None for p in vae.parameters())
 
 
@@ -58,18 +59,19 @@ def test_log_prob_is_found_by_ais_where_it_is_not_given(monkeypatch):
     import course_lib.measurement.gaps as module
     from course_lib.measurement.annealing import Annealing
 
-    quick, slow = Annealing("q", 40, chains=300, leapfrogs=2), module.ais
+    quick, slow = Annealing("q", 40, chains=1000, leapfrogs=2), module.ais
     monkeypatch.setattr(module, "ais", lambda vae, x, generator: slow(vae, x, generator, quick))
-    found = gaps(linear_vae(WORLD, sloppy(WORLD)), X, seeded(0), steps=1, samples=1)
-    assert (found.log_prob - WORLD.marginal().log_prob(X)).abs().max() < 0.05
+    found = gaps(linear_vae(WORLD, sloppy(WORLD)), X[:4], seeded(0), steps=1, samples=1)
+    assert (found.log_prob - WORLD.marginal().log_prob(X[:4])).abs().max() < 0.05
 
 
 def test_the_elbo_of_a_gaussian_is_that_of_the_closed_form():
     q = sloppy(WORLD)
     vae = linear_vae(WORLD, q)
     with torch.no_grad():
-        found = elbo(vae, X, vae.encode(X), seeded(0), 4000)
-    assert (found - WORLD.elbo(q, X)).abs().max() < 0.1 and (found - WORLD.elbo(q, X)).mean().abs() < 0.02
+        found = elbo(vae, X, vae.encode(X), seeded(0), 1000)
+    off = found - WORLD.elbo(q, X)
+    assert off.abs().max() < 0.3 and off.mean().abs() < 0.01
 
 
 def test_a_refitted_q_comes_to_the_best_diagonal_gaussian_and_measures_well_on_new_images():
@@ -79,16 +81,17 @@ def test_a_refitted_q_comes_to_the_best_diagonal_gaussian_and_measures_well_on_n
     q = new.encoder.channel()
     closed = [float(WORLD.elbo(one, X).mean()) for one in (vae.encoder.channel(), q, best)]
     print("ELBO on new images: {:.4f}, refitted {:.4f}, best {:.4f}".format(*closed))
-    assert closed[0] < closed[2] - 0.3 and closed[2] - 0.02 < closed[1] <= closed[2]
-    bounds = [float(iwae_log_prob(one, X, 10, seeded(4)).mean()) for one in (vae, new)]
-    assert bounds[1] > bounds[0] + 0.05
+    assert closed[0] < closed[2] - 0.15 and closed[2] - 0.02 < closed[1] <= closed[2]
+    before, after = (iwae_log_prob(one, X, 2, seeded(4)) for one in (vae, new))
+    gain = summary(after - before, "", "")
+    assert gain.nats > 4 * gain.standard_error
 
 
 def test_refitting_leaves_the_decoder_the_prior_and_the_vae_as_they_were():
     torch.manual_seed(0)
     vae = pixelcnn_vae((1, 4, 4), code_size=2, hidden=8, width=4, depth=1).eval()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
-    x, fresh = torch.randint(0, 2, (40, 1, 4, 4), generator=seeded(0)).float(), Encoder((1, 4, 4), 2, 16)
+    x, fresh = torch.randint(0, 2, (40, 1, 4, 4), generator=seeded(0)).float(), MLPEncoder((1, 4, 4), 2, 16)
     begin = [p.clone() for p in fresh.parameters()]
     for encoder in (None, fresh):
         new = refit(vae, x, seeded(1), encoder, steps=3, batch_size=8)

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from course_lib.measurement.hmc import LogDensity, transition
-from course_lib.models.gaussian import DiagonalGaussian
+from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.vae import VAE
 
 FIRST_STEP, STEP_LEARNING_RATE, STEEPNESS = 0.5, 0.2, 4.0
@@ -20,9 +20,9 @@ FIRST_STEP, STEP_LEARNING_RATE, STEEPNESS = 0.5, 0.2, 4.0
 class Annealing:
     """The way from `start`, which is "q" (the encoder's answer) or "prior", to p(x, z).
 
-    `distributions` densities f_b = start^(1-b) p(x, z)^b lie between the two, b on a "linear" or a "sigmoid" schedule,
-    which is slow at both ends. Each is kept invariant by one HMC transition of `leapfrogs` steps, tuned to an acceptance of
-    `target`. Raises ValueError for settings that make no sense.
+    `distributions` densities f_b = start^(1-b) p(x, z)^b lie between the two, b on a "linear" schedule, or on a
+    "sigmoid" one, slow at both ends. Each is kept invariant by one HMC transition of `leapfrogs` steps, tuned to an
+    acceptance of `target`. Raises ValueError for settings that make no sense.
     """
 
     start: str = "q"
@@ -75,12 +75,17 @@ class Bridge:
 
 
 def bridge(vae: VAE, x: Float[Tensor, "images colours height width"], start: str, chains: int) -> Bridge:
-    """From the prior the gain is log p(x|z); from q it is log p(x|z) + log p(z) - log q(z|x)."""
+    """From the prior the gain is log p(x|z); from q it is log p(x|z) + log p(z) - log q(z|x).
+
+    Raises ValueError for start "q" where the encoder is deterministic: a point has no density.
+    """
     rows, prior = x.repeat_interleave(chains, 0), vae.prior
     likelihood = partial(vae.decoder.log_prob, rows)
     if start == "prior":
         return Bridge(prior.log_prob, likelihood, partial(prior.sample, len(rows), like=x), 1.0)
     q = vae.encode(x)
+    if isinstance(q, PointCode):
+        raise ValueError("a deterministic encoder has no density to start from: choose Annealing(start='prior')")
     q = DiagonalGaussian(q.mu.repeat_interleave(chains, 0), q.log_var.repeat_interleave(chains, 0))
     return Bridge(
         q.log_prob, lambda z: likelihood(z) + prior.log_prob(z) - q.log_prob(z), q.sample, (q.log_var / 2).exp()

@@ -11,6 +11,7 @@ from course_lib.models.vae import VAE
 from course_lib.objectives.infovae import InfoVAE
 
 
+@torch.enable_grad()
 def refit(
     vae: VAE,
     x_train: Float[Tensor, "n colours height width"],
