@@ -1,13 +1,24 @@
 """The fit loop: it learns, resumes exactly, keeps what was learnt, and stops at NaN."""
 
+import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.vae import pixelcnn_vae
+from course_lib.objectives.adversary import Adversary
+from course_lib.objectives.infovae import InfoVAE, elbo
 from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.objectives.warm_up import KLWarmUp
 from course_lib.training.fit import CheckpointError, Fit, NotFinite, Plan, fit
+from course_lib.training.placement import Placement
 
 IMAGES = (torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(0)) < 0.2).float()
 
@@ -166,3 +177,167 @@ def test_seconds_add_up_over_interruptions(tmp_path):
     assert second.seconds == first.seconds > 0
     second.run(progress=False)
     assert second.seconds > first.seconds
+
+
+# Every kind of run resumes
+
+
+def small_vae(seed=0):
+    torch.manual_seed(seed)
+    return pixelcnn_vae((1, 4, 4), code_size=2, hidden=8, width=4, depth=1)
+
+
+class Scaled:
+    """An objective with a schedule and something that learns: the loss is the NLL times a number that it follows."""
+
+    def __init__(self):
+        self.number = torch.ones(())
+
+    def at(self, step):
+        self.share = step / 10
+        return self
+
+    def __call__(self, model, x, generator):
+        terms = negative_log_likelihood(model, x, generator)
+        self.last = terms["nll"].detach()
+        return {"loss": terms["nll"] * self.number * (1 + self.share), "share": torch.tensor(self.share)}
+
+    def after_step(self):
+        self.number = 0.9 * self.number + 0.01 * self.last
+
+    def state_dict(self):
+        return {"number": self.number}
+
+    def load_state_dict(self, state):
+        self.number = state["number"]
+
+
+RUNS = {
+    "bfloat16": (small_model, lambda: negative_log_likelihood, True),
+    "VAE": (small_vae, elbo, False),
+    "VAE in bfloat16": (small_vae, elbo, True),
+    "KL warm-up": (small_vae, lambda: KLWarmUp(elbo(), steps=10), False),
+    "stand-in that learns": (small_model, Scaled, False),
+    "adversary": (small_vae, lambda: InfoVAE(0.5, 2.0, Adversary(2, hidden=8)), False),
+    "adversary, warm-up": (small_vae, lambda: KLWarmUp(InfoVAE(0.5, 2.0, Adversary(2, hidden=8)), 10), False),
+}
+
+
+def interrupted_run(build, objective, plan, path, stop):
+    """A run in whose step number `stop`, counted from 0, Ctrl-C arrives."""
+    run = Fit(build(), objective, IMAGES, plan, path)
+    last = getattr(run.model, "decoder", run.model).last
+    handle = last.register_forward_pre_hook(lambda *_: signal.raise_signal(signal.SIGINT) if run.step == stop else None)
+    run.run(every=1, progress=False)
+    handle.remove()
+    return run
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_kind_of_run_resumes_to_the_same_weights(tmp_path, name):
+    build, objective, bf16 = RUNS[name]
+    plan = Plan(12, 16, warm_up=3, bf16=bf16)
+    whole = Fit(build(), objective(), IMAGES, plan)
+    expected = whole.run(every=1, progress=False)
+    assert interrupted_run(build, objective(), plan, tmp_path / "run.pt", stop=5).step == 6
+    resumed = Fit(build(seed=9), objective(), IMAGES, plan, tmp_path / "run.pt")
+    assert resumed.run(every=1, progress=False).terms == expected.terms
+    assert torch.equal(weights(whole.model), weights(resumed.model))
+
+
+def test_the_objective_of_the_step_is_asked_and_learns_after_each_step():
+    history = fit(small_model(), Scaled(), IMAGES, Plan(12, 16), every=1, progress=False)
+    assert history.terms["share"] == pytest.approx([step / 10 for step in range(12)])
+    events = []
+
+    class Listening(Scaled):
+        def after_step(self):
+            events.append(weights(model).clone())
+
+    model = small_model()
+    fit(model, Listening(), IMAGES, Plan(3, 16), progress=False)
+    assert len(events) == 3 and torch.equal(events[-1], weights(model))
+
+
+def test_an_adversary_that_has_become_nan_is_not_stored(tmp_path):
+    class Breaking(Scaled):
+        def after_step(self):
+            self.number = self.number * (float("nan") if run.step == 4 else 1)
+
+    run = Fit(small_model(), Breaking(), IMAGES, Plan(10, 16), tmp_path / "run.pt")
+    with pytest.raises(NotFinite, match="step 5.*'loss'"):
+        run.run(save_every=3, progress=False)
+    stored = torch.load(tmp_path / "run.pt", weights_only=True)
+    assert stored["step"] == 3 and stored["objective"]["number"] == 1
+
+
+def test_a_failure_after_the_weights_moved_leaves_the_last_sound_checkpoint(tmp_path):
+    class Failing(Scaled):
+        def after_step(self):
+            if run.step == 4:
+                raise RuntimeError("out of memory")
+
+    run = Fit(small_model(), Failing(), IMAGES, Plan(10, 16), tmp_path / "run.pt")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run.run(save_every=3, progress=False)
+    assert Fit(small_model(), Failing(), IMAGES, Plan(10, 16), tmp_path / "run.pt").step == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_run_killed_at_twenty_random_moments_ends_with_the_weights_of_an_unkilled_one(tmp_path):
+    script = Path(__file__).with_name("killed_runs.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])}
+    done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] == 20 and found["same"]
+    assert len({step for step in found["reached"] if 0 < step < 200}) > 3
+
+
+# Where it runs
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler for torch.compile")
+def test_a_compiled_run_gives_the_same_numbers_and_resumes(tmp_path):
+    def build():
+        torch.manual_seed(0)
+        return PixelCNN((1, 4, 4), 2, 0)
+
+    plan, placement = Plan(6, 16), Placement(compile=True)
+    plain, compiled = build(), build()
+    expected = fit(plain, negative_log_likelihood, IMAGES, plan, every=1, progress=False)
+    options = dict(checkpoint=tmp_path / "run.pt", placement=placement, every=1, progress=False)
+    interrupted = fit(compiled, interrupt_at(2), IMAGES, plan, **options)
+    assert interrupted.steps == [1, 2, 3]
+    stored = torch.load(tmp_path / "run.pt", weights_only=True)
+    assert stored["model"].keys() == plain.state_dict().keys()
+    found = fit(build(), negative_log_likelihood, IMAGES, plan, **options)
+    assert found.terms["loss"] == pytest.approx(expected.terms["loss"], abs=1e-4)
+
+
+def test_compiled_networks_are_called_in_training_and_plain_ones_after_it(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda call, **_: lambda *x: (called.append(1), call(*x))[1])
+    called, model = [], small_vae()
+    fit(model, elbo(), IMAGES, Plan(3, 16), progress=False, placement=Placement(compile=True))
+    assert len(called) == 2 * 3, "encoder and decoder, three times"
+    model.encode(IMAGES)
+    assert len(called) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(accelerator="tpu"), "'auto', 'cpu' or 'cuda', not 'tpu'"),
+        (dict(devices=0), "at least one device, not 0"),
+        (dict(accelerator="cuda", devices=999), "GPUs, not 999"),
+    ],
+)
+def test_hardware_that_is_not_there_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Placement(**options)
+
+
+def test_importing_the_loop_does_not_import_fabric():
+    script = "import sys, course_lib.training.fit; print('lightning_fabric' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
