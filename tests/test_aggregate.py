@@ -95,6 +95,7 @@ def test_an_aggregate_is_measured_against_the_prior_it_has():
     own, other = (aggregate(codes, p, seeded(2)) for p in (prior, StandardNormal(2)))
     assert abs(own.null.z_score(own.mmd_squared)) < 4 and max(own.ks) < own.ks_critical
     assert other.null.z_score(other.mmd_squared) > 5
+    assert own.null != other.null, "the band is that of the prior at hand"
 
 
 def test_the_critical_distance_is_exceeded_by_one_in_twenty_null_samples():
