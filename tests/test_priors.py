@@ -37,6 +37,12 @@ def test_each_number_depends_on_every_earlier_dimension_that_it_can_and_on_no_la
             assert torch.equal(seen, torch.ones_like(seen).tril(-1)), "dimension i misses an earlier one"
 
 
+@pytest.mark.parametrize("code_size", [2, 5])
+def test_no_hidden_unit_is_cut_off_from_the_outputs(code_size):
+    made = MADE(code_size, 13)
+    assert made.first.mask.any(1).all() and made.last.mask.any(0).all()
+
+
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_the_flow_is_triangular_layer_by_layer(layers):
     """One layer undone by the reversal is lower triangular; each further layer turns the order around."""
@@ -55,7 +61,7 @@ def test_the_log_determinant_is_that_of_the_full_jacobian(code_size, layers):
     prior = shaken(FlowPrior(code_size, 16, layers), 2)
     for z in codes(5, code_size):
         exact = torch.linalg.slogdet(jacrev(lambda v: prior.to_noise(v)[0])(z)).logabsdet
-        assert float(prior.to_noise(z)[1].detach()) == pytest.approx(float(exact), abs=1e-11)
+        assert float(prior.to_noise(z)[1].detach()) == pytest.approx(float(exact.detach()), abs=1e-11)
 
 
 @pytest.mark.parametrize("code_size, layers", [(1, 2), (2, 3), (7, 4)])
