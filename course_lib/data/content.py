@@ -14,14 +14,14 @@ from .errors import CorruptFileError, TruncatedFileError, WebPageError
 class DataFile:
     """A published file: its name, and checksums of the uncompressed content, since gzip wrappings differ.
 
-    sha256 is verified at every load; md5 is the one that most other projects quote.
+    sha256 is verified at every load; md5, where given, is the one that most other projects quote.
     archive: the name of a zip archive that may lie in its place, and `extract` makes the content from the archive's
     bytes, or raises KeyError, TypeError or ValueError.
     """
 
     name: str
     sha256: str
-    md5: str
+    md5: str = ""
     archive: str = ""
     extract: Callable[[bytes], bytes] | None = None
 

@@ -28,28 +28,18 @@ def as_text(part: str, archive: bytes) -> bytes:
     return text.tobytes()
 
 
-def _file(part: str, sha256: str, md5: str) -> DataFile:
-    return DataFile(f"binarized_mnist_{part}.amat", sha256, md5, "binarized_mnist_packed.npz", partial(as_text, part))
-
-
+# Of the text files; TensorFlow Datasets registers the same.
+SHA256 = {
+    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+}
+ARCHIVE = "binarized_mnist_packed.npz"
 STATIC = Registry(
     folder="mnist_static",
     files={
-        "train": _file(
-            "train",
-            sha256="ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
-            md5="db28b1a6ae0fe70cbd3da91acf46e477",
-        ),
-        "valid": _file(
-            "valid",
-            sha256="1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
-            md5="bf37822a04e94123630de6a7dfd9c9ef",
-        ),
-        "test": _file(
-            "test",
-            sha256="e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
-            md5="14e41ae11040adba6ab8cb291eda0dd8",
-        ),
+        part: DataFile(f"binarized_mnist_{part}.amat", sha256, archive=ARCHIVE, extract=partial(as_text, part))
+        for part, sha256 in SHA256.items()
     },
     mirrors=("http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",),
 )
