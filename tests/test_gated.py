@@ -111,6 +111,18 @@ def test_the_link_between_the_stacks_is_taken_before_the_gate():
     assert int(seen_from_centre(model)[0].sum()) == 12
 
 
+def test_only_the_first_layer_leaves_out_the_present():
+    """Its own row in the vertical filter, its own pixel in the horizontal one; a second mask A would lose them."""
+    model = build("gated", (1, 5, 5), width=4, depth=2)
+    for index, layer in enumerate(model.layers):
+        h = torch.rand(1, layer.vertical.in_channels, 5, 5).double()
+        below, across = (
+            field_by_gradient(part, h, (0, 2, 2)).sum(0) > 0 for part in (layer.vertical, layer.horizontal)
+        )
+        assert across.nonzero().tolist() == [[2, 1]] + [[2, 2]] * (index > 0)
+        assert below.sum(1).tolist() == [0, 3, 3 * (index > 0), 0, 0]
+
+
 # The field as an argument.
 
 

@@ -11,6 +11,7 @@ class CodeMaps(nn.Module):
 
     The weights that join the maps to the layer carry no mask: z is no pixel, so every pixel, the first one included,
     may see all of it. A map can say different things at different places, which a bias cannot.
+    Source: van den Oord et al. (2016), arXiv 1606.05328, equation 5 (there in every layer).
     """
 
     def __init__(self, code_size: int, image_shape: tuple[int, int, int], channels: int):

@@ -50,8 +50,8 @@ class GatedLayer(nn.Module):
     """One layer of both stacks; v tells of the rows above, h of all the past.
 
     a = V * v,  b = H * h + link(a),  v' = gate(a),  h' = h + mix(gate(b));  in the first layer (kind "A") without h +.
-    The link from vertical to horizontal is taken before the gate. A code adds a bias to a and to b.
-    Source: van den Oord et al. (2016), arXiv 1606.05328, section 2.3, figure 2.
+    The link from vertical to horizontal is taken before the gate. A code adds to a and to b.
+    Source: van den Oord et al. (2016), arXiv 1606.05328, figure 2 and equation 4.
     """
 
     def __init__(self, kind: str, in_channels: int, width: int, radius: int, colours: int, code_size: int):
