@@ -32,7 +32,8 @@ class Case(NamedTuple):
 
 # A new model joins by one line.
 CASES = {
-    "PixelCNN": Case(PixelCNN, dict(width=12, depth=2), ways=(None, "only")),
+    "PixelCNN": Case(PixelCNN, dict(width=12, depth=2)),
+    "PixelCNN, field 0": Case(PixelCNN, dict(width=12, depth=1, field=0), looks=False),
     "GatedPixelCNN": Case(GatedPixelCNN, dict(width=12, depth=2)),
     "GatedPixelCNN, field 0": Case(GatedPixelCNN, dict(width=12, depth=1, field=0), looks=False),
     "RowLSTM": Case(RowLSTM, dict(width=12, depth=2, first_kernel=3)),
