@@ -116,7 +116,11 @@ def test_the_rate_under_a_flow_that_is_still_normal_averages_to_the_closed_form(
 
 
 def test_a_reconstruction_is_drawn_from_the_decoder_at_a_code_of_the_image():
-    vae, x = VAES["conv"].float(), torch.randint(0, 2, (5, 1, 4, 4), generator=seeded(0)).float()
-    generator = seeded(4)
+    torch.manual_seed(0)
+    vae = VAE(ConvEncoder((1, 4, 4), 2, 8), FactorisedDecoder((1, 4, 4), 2, "linear"), 2)
+    with torch.no_grad():
+        vae.decoder.network[0].weight.mul_(50)  # so that other codes give other images
+    x, generator = torch.randint(0, 2, (5, 1, 4, 4), generator=seeded(0)).float(), seeded(4)
     expected = vae.decoder.sample(5, generator, vae.encode(x).sample(generator))
     assert torch.equal(vae.reconstruct(x, seeded(4)), expected)
+    assert not torch.equal(vae.sample(5, seeded(4)), expected)
