@@ -125,7 +125,8 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "WORLD_SIZE")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([sys.executable, __file__, folder], env=environment, capture_output=True, text=True)
+    command = [sys.executable, __file__, folder]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return folder, [json.loads((folder / f"seen{rank}.json").read_text()) for rank in range(2)]
 
