@@ -45,7 +45,10 @@ def trained_on_one_bit(decoder, pixels, plan):
 def test_independent_pixels_train_to_the_best_code_of_one_bit(pixels):
     torch.manual_seed(0)
     decoder = FactorisedDecoder((1, 1, pixels), 1, "mlp", hidden=16)
-    account = trained_on_one_bit(decoder, pixels, Plan(steps=1000, batch_size=1024, learning_rate=5e-2))
+    # Rare draws of z on the wrong side cost n pixels each: more of them in a batch, and their gradients left whole.
+    steps, batch_size = (1000, 1024) if pixels == 100 else (600, 512)
+    plan = Plan(steps=steps, batch_size=batch_size, learning_rate=5e-2, clip=1000.0)
+    account = trained_on_one_bit(decoder, pixels, plan)
     excess = account.loss - best(pixels).account().loss
     print(f"n = {pixels}: {excess:.5f} nats above the best loss\n{account}")
     assert -1e-6 < excess < 1e-2
@@ -107,7 +110,7 @@ def test_a_linear_vae_trains_to_ppca_with_a_dimension_for_each_eigenvalue_above_
     x, data = images_with(eigenvalues, 4096, torch.Generator().manual_seed(0))
     decoder = FactorisedDecoder(x.shape[1:], code_size, "linear", output=outputs.Gaussian(variance**0.5))
     vae = VAE(LinearEncoder(len(eigenvalues), code_size), decoder, code_size)
-    fit(vae, elbo(), x, Plan(steps=1500, batch_size=512, learning_rate=2e-2), progress=False)
+    fit(vae, elbo(), x, Plan(steps=1000, batch_size=2048, learning_rate=5e-2), progress=False)
 
     world = LinearGaussianWorld(channel(decoder.network[0], variance * torch.eye(len(eigenvalues))))
     account = world.account(channel(vae.encoder.mu, torch.diag(vae.encoder.log_var.exp())), data)
