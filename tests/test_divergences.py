@@ -100,7 +100,7 @@ def test_every_divergence_sees_a_changed_covariance_and_a_shifted_mean(change):
 
 
 def test_a_bandwidth_of_dim_squared_is_blind_to_a_covariance_that_ours_sees():
-    """d = 20, n = 200, Cov = 0.5 I: z-scores of about 3 and 60."""
+    """d = 20, n = 200, Cov = 0.5 I: z-scores of 2.4 and 47 with these seeds."""
     scores = {}
     for bandwidth in (20, 400):
         divergence = MMD("rbf") if bandwidth == 20 else Flat(bandwidth)
