@@ -28,7 +28,7 @@ DIVERGENCES = {
 def objective_step(divergence: str | None, device: str = "cpu", batch: int = BATCH) -> Work:
     """One step of the gated VAE under the ELBO (None) or an InfoVAE with the named divergence."""
     torch.manual_seed(0)
-    decoder = GatedPixelCNN(SHAPE, width=32, depth=7, code_size=CODE)
+    decoder = GatedPixelCNN(SHAPE, width=32, depth=6, code_size=CODE)
     vae = VAE(ConvEncoder(SHAPE, CODE), decoder, CODE).to(device)
     objective = elbo() if divergence is None else InfoVAE(0.8, 50.0, DIVERGENCES[divergence]())
     x = (uniform((batch, *SHAPE), torch.Generator().manual_seed(0), like=torch.empty(0)) < 0.2).float().to(device)

@@ -15,7 +15,7 @@ from course_lib.zoo.train import hardware
 SHAPE = (1, 28, 28)
 PIXELS = SHAPE[1] * SHAPE[2]
 MODELS = {
-    "GatedPixelCNN, 7 layers, 64 channels": lambda: GatedPixelCNN(SHAPE, width=64, depth=7),
+    "GatedPixelCNN, 7 layers, 64 channels": lambda: GatedPixelCNN(SHAPE, width=64, depth=6),
     "PixelCNN, 7 blocks, 64 channels": lambda: PixelCNN(SHAPE, width=64, depth=7),
     "RowLSTM, 2 layers, 16 channels": lambda: RowLSTM(SHAPE, width=16, depth=2),
     "DiagonalBiLSTM, 2 layers, 16 channels": lambda: DiagonalBiLSTM(SHAPE, width=16, depth=2),

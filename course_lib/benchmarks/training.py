@@ -22,15 +22,15 @@ from course_lib.zoo.train import hardware
 SHAPE, CODE, BATCH = (1, 28, 28), 32, 32
 ALONE = {
     "PixelCNN": lambda: PixelCNN(SHAPE, width=32, depth=7),
-    "GatedPixelCNN": lambda: GatedPixelCNN(SHAPE, width=32, depth=7),
+    "GatedPixelCNN": lambda: GatedPixelCNN(SHAPE, width=32, depth=6),
     "RowLSTM": lambda: RowLSTM(SHAPE, width=32, depth=2),
     "DiagonalBiLSTM": lambda: DiagonalBiLSTM(SHAPE, width=32, depth=2),
 }
 WITH_CODE = {
     "VAE, factorised": lambda: _vae(FactorisedDecoder(SHAPE, CODE, network="conv")),
-    "VAE, GatedPixelCNN": lambda: _vae(GatedPixelCNN(SHAPE, width=32, depth=7, code_size=CODE)),
+    "VAE, GatedPixelCNN": lambda: _vae(GatedPixelCNN(SHAPE, width=32, depth=6, code_size=CODE)),
     "VAE, GatedPixelCNN, flow prior": lambda: _vae(
-        GatedPixelCNN(SHAPE, width=32, depth=7, code_size=CODE), FlowPrior(CODE)
+        GatedPixelCNN(SHAPE, width=32, depth=6, code_size=CODE), FlowPrior(CODE)
     ),
 }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 Network = Callable[[Float[Tensor, "batch c height width"]], Float[Tensor, "batch d height width"]]
@@ -42,14 +42,14 @@ def field_by_perturbation(
     return (network(flipped)[:, colour, row, column] - before).abs().view(x.shape[1:])
 
 
-def is_past(shape: tuple[int, int, int], place: Place) -> Tensor:
+def is_past(shape: tuple[int, int, int], place: Place) -> Bool[Tensor, "colours height width"]:
     """True for the entries (colour, row, column) that come before `place`: by row, then column, then colour."""
     colours, height, width = shape
     order = torch.arange(height * width * colours).view(height, width, colours).permute(2, 0, 1)
     return order < order[place]
 
 
-def plain_stack_field(window: int, first_kernel: int, kernel: int, layers: int) -> Tensor:
+def plain_stack_field(window: int, first_kernel: int, kernel: int, layers: int) -> Bool[Tensor, "window window"]:
     """The past pixels that a stack of masked convolutions reaches from the centre of a window x window picture.
 
     By reachability: the taps of one layer after another, with no weights involved. Bool, [window, window].
