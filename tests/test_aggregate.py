@@ -95,7 +95,17 @@ def test_an_aggregate_is_measured_against_the_prior_it_has():
     own, other = (aggregate(codes, p, seeded(2)) for p in (prior, StandardNormal(2)))
     assert abs(own.null.z_score(own.mmd_squared)) < 4 and max(own.ks) < own.ks_critical
     assert other.null.z_score(other.mmd_squared) > 5
-    assert own.null != other.null, "the band is that of the prior at hand"
+
+
+def test_the_null_band_is_that_of_the_prior_at_hand():
+    """A prior that is one point: both samples of the null are the same, and its band has no width."""
+
+    class OnePoint(torch.nn.Module):
+        def sample(self, count, generator, like):
+            return torch.zeros(count, 2).to(like)
+
+    found = aggregate(standard_codes(50, 2, 0), OnePoint(), seeded(0))
+    assert found.null.standard_deviation < 1e-6 < found.mmd_squared
 
 
 def test_the_critical_distance_is_exceeded_by_one_in_twenty_null_samples():

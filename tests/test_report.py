@@ -189,6 +189,22 @@ def test_a_probe_reads_what_is_in_the_code_and_guesses_what_is_not():
     assert half.chance == float(test.labels.bincount().max()) / 200
 
 
+def test_a_probe_is_tested_on_images_it_has_not_learnt_by_heart():
+    """36 numbers a code, 25 images to learn random labels from: perfect there, and a guess elsewhere."""
+    train, test = (Split(coins(n, s, size=6), (coins(n, s + 50)[:, 0, 0, 0]).long()) for n, s in ((25, 0), (300, 1)))
+    assert 0.35 < probe_accuracy(VAE(PixelsAsCode(36), None, 36), train, test).accuracy < 0.65
+
+
+def test_a_probe_reads_codes_of_any_size():
+    class Faint(PixelsAsCode):
+        def forward(self, x):
+            q = super().forward(x)
+            return DiagonalGaussian(1e-4 * q.mu, q.log_var)
+
+    train, test = labelled(300, 0, size=6), labelled(200, 1, size=6)
+    assert probe_accuracy(VAE(Faint(2), None, 2), train, test).accuracy == 1
+
+
 def test_a_probe_is_deterministic_and_does_not_mind_the_scale_of_the_code():
     train, test = labelled(200, 0), labelled(200, 1)
     vae = small_vae()
