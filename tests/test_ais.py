@@ -153,6 +153,9 @@ def test_the_two_bounds_bracket_the_integral(world):
     for slack in (exact - found.lower, found.upper - exact):
         side = summary(slack, "", "")
         assert side.nats > 4 * side.standard_error > 0 and side.nats > 0.02
+    for ratio in ((found.lower - exact).exp(), (exact - found.upper).exp()):
+        mean = summary(ratio, "", "")
+        assert abs(mean.nats - 1) < 4 * mean.standard_error < 0.15, "E[w] = p(x) forwards, E[1/w] = 1/p(x) backwards"
 
 
 @pytest.mark.parametrize("start", ["q", "prior"])
