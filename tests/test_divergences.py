@@ -445,5 +445,6 @@ def test_the_optimisers_moments_follow_the_codes_to_their_device():
     adversary = Adversary(2, 4)
     adversary.learn(draws(5, 2, seeded(0)), draws(5, 2, seeded(1)))
     adversary.learn(*torch.zeros(2, 5, 2, device="meta"))
-    state = [moment for kept in adversary.optimiser.state_dict()["state"].values() for moment in kept.values()]
-    assert {moment.device.type for moment in state if moment.ndim} == {"meta"}
+    kept = adversary.optimiser.state_dict()["state"].values()
+    assert {moments["exp_avg"].device.type for moments in kept} == {"meta"}
+    assert {float(moments["step"]) for moments in kept} == {2.0}, "the step taken before the move is remembered"
