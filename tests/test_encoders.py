@@ -124,3 +124,15 @@ def test_a_reconstruction_is_drawn_from_the_decoder_at_a_code_of_the_image():
     expected = vae.decoder.sample(5, generator, vae.encode(x).sample(generator))
     assert torch.equal(vae.reconstruct(x, seeded(4)), expected)
     assert not torch.equal(vae.sample(5, seeded(4)), expected)
+
+
+@pytest.mark.parametrize("encoder", [MLPEncoder, ConvEncoder])
+def test_codes_and_their_rate_are_not_rounded_to_half_precision(encoder):
+    """In bfloat16 a rate of 10 nats has steps of 1/16, and the noise 256 values between 1 and 2."""
+    torch.manual_seed(0)
+    x, model = torch.rand(3, 1, 8, 8), encoder((1, 8, 8), 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        q = model(x)
+        z, rate = q.sample(torch.Generator().manual_seed(0)), q.kl_to_standard_normal()
+    assert z.dtype == rate.dtype == torch.float32
+    assert not torch.equal(z, z.bfloat16().float())
