@@ -18,7 +18,7 @@ class Encoder(nn.Module):
         self.layers, self.deterministic = nn.Sequential(*features, last), deterministic
 
     def forward(self, x: Float[Tensor, "batch colours height width"]) -> DiagonalGaussian | PointCode:
-        """One Gaussian, or one point, for each image, in the images' own precision. Pixels 0 and 1 enter as -1 and 1."""
+        """One Gaussian, or one point, for each image, as precise as the images. Pixels 0 and 1 enter as -1 and 1."""
         numbers = self.layers(2 * x - 1).to(x.dtype)
         return PointCode(numbers) if self.deterministic else DiagonalGaussian(*numbers.chunk(2, dim=-1))
 
