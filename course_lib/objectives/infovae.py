@@ -23,7 +23,7 @@ class InfoVAE(Objective):
     D compares samples of the aggregate q(z) with samples of the prior, in its own unit; MMD^2 if left out.
     `warmth` is the share of the rate's weight that counts, 1 but for `KLWarmUp`.
     Raises ValueError when 1 - alpha or alpha + lambd - 1 is negative: a rate or a divergence would be maximised.
-    Source: Zhao, Song and Ermon (2019), arXiv 1706.02262, equation 6.
+    Source: Zhao, Song and Ermon (2019), arXiv 1706.02262.
     """
 
     alpha: float = 0.0

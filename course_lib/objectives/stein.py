@@ -69,7 +69,7 @@ class Stein:
     64 dimensions then settle at a standard deviation of about 0.5, not 1.
     The prior enters through `score`, -z for N(0, I) if left out, else `score_of(prior)`; the prior does not learn.
     Raises ValueError for an unknown kernel, for fewer than two codes, and in InfoVAE for a prior without its score.
-    Source: Liu, Lee and Jordan (2016), arXiv 1602.03759; Liu and Wang (2016), arXiv 1608.04471; as the training
+    Source: Liu, Lee and Jordan (2016), arXiv 1602.03253; Liu and Wang (2016), arXiv 1608.04471; as the training
     signal of a network: Feng, Wang and Liu (2017), arXiv 1707.06626.
     """
 
