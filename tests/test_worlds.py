@@ -232,9 +232,13 @@ def test_impossible_codes_and_images_count_nothing():
 
 def test_a_table_that_does_not_sum_to_one_is_refused():
     half = torch.full((2, 2), 0.5).double()
-    for prior, likelihood in ((half[0] * 1.1, half), (half[0], half * 0.9)):
+    for prior, likelihood in ((half[0] * 1.1, half), (half[0], half * 0.9), (half[0] * math.nan, half)):
         with pytest.raises(ValueError, match="sum to 1"):
             DiscreteWorld.from_tables(prior, likelihood)
+    world = DiscreteWorld.from_tables(half[0], half)
+    for q, data in ((half * 1.4, half[0]), (half, half[0] * 1.4), (half, torch.tensor([1.5, -0.5]).double())):
+        with pytest.raises(ValueError, match="sum to 1"):
+            world.account(q, data)
 
 
 # The linear-Gaussian world.
@@ -344,6 +348,14 @@ def test_the_active_dimensions_are_the_eigenvalues_above_the_noise(code, varianc
     assert active_dimensions(LinearGaussianWorld(turned)) == active, "turning z changes nothing"
 
 
+def test_a_negative_variance_and_a_code_longer_than_the_image_are_refused():
+    for code, variance in ((2, -1.0), (2, 0.0), (4, 0.5)):
+        with pytest.raises(ValueError, match="positive variance and at most 3"):
+            ppca(Gaussian.standard(3), code, variance)
+    with pytest.raises(ValueError, match="no negative eigenvalue"):
+        Gaussian(torch.zeros(2).double(), -torch.eye(2).double())
+
+
 @pytest.mark.parametrize("code, variance", [(2, 1.0), (4, 0.2), (3, 0.4)])
 def test_no_other_weights_are_likelier_than_those_of_ppca(code, variance):
     data = spectrum(1, [4.0, 2.0, 0.5, 0.3, 0.1])
@@ -406,8 +418,9 @@ def test_one_pixel_leaves_the_code_empty_and_any_more_do_not():
         assert loss(1, DiagonalGaussian(randn(seed, 2, 1), randn(seed + 1, 2, 1) / 2)) > math.log(2)
     nearly = best(1.01)
     assert nearly.account().loss < 1.01 * math.log(2) - 1e-4 and nearly.mu > 0.3
-    with pytest.raises(ValueError, match="at least one pixel"):
-        best(0)
+    for impossible in (lambda: best(0), lambda: OneBit(0, 0.5, 0.5), lambda: OneBit(2, 0.5, -0.5)):
+        with pytest.raises(ValueError, match="at least one pixel and a positive s"):
+            impossible()
 
 
 def test_a_gaussian_that_the_grid_cannot_hold_is_refused():
@@ -530,6 +543,15 @@ def test_infinitely_many_narrow_gaussians_add_up_to_a_gaussian(s):
 def test_finitely_many_come_nearer_and_never_arrive():
     gaps = [float(shifted_copies(0.6, count).kl_to(Gaussian.standard(1))) for count in (2, 4, 8, 16, 32)]
     assert gaps == sorted(gaps, reverse=True) and 1e-5 < gaps[-1] < 2e-3
+
+
+@pytest.mark.parametrize("s", [-0.5, 0.0, 1.0, 2.0])
+def test_what_is_no_mixture_is_refused(s):
+    for build in (lambda: shifted_copies(s, 3), lambda: infinite_mixture_log_prob(torch.zeros(1).double(), s)):
+        with pytest.raises(ValueError, match="narrower than the whole"):
+            build()
+    with pytest.raises(ValueError, match="weights of a mixture"):
+        Mixture(torch.tensor([0.5, 0.9]).double(), torch.zeros(2, 1).double(), torch.ones(2, 1, 1).double())
 
 
 def test_gaussian_posteriors_at_all_the_data_inform_while_the_unseen_image_makes_up_the_prior():

@@ -19,6 +19,13 @@ def kl(p: Float[Tensor, "... codes"], log_f: Float[Tensor, "... codes"]) -> Floa
     return mean_log(p, p.log() - log_f)
 
 
+def require_probabilities(p: Float[Tensor, "... outcomes"], what: str) -> None:
+    """Raises ValueError, naming `what`, unless the last dimension of `p` holds probabilities that sum to 1."""
+    total = p.sum(-1)
+    if not ((p >= 0).all() and torch.allclose(total, torch.ones_like(total))):
+        raise ValueError(f"{what} must be probabilities that sum to 1: divide them by their sum")
+
+
 @dataclass(frozen=True)
 class DiscreteWorld:
     """p(z) and p(x|z) as tables of logarithms; q(z|x) is given as a table [states, codes] of probabilities.
@@ -32,9 +39,8 @@ class DiscreteWorld:
     @classmethod
     def from_tables(cls, prior: Float[Tensor, " codes"], likelihood: Float[Tensor, "codes states"]) -> "DiscreteWorld":
         """The world of p(z) and p(x|z) for all x. Raises ValueError where a distribution does not sum to 1."""
-        for table in (prior[None], likelihood):
-            if (table < 0).any() or not torch.allclose(table.sum(1), torch.ones_like(table[:, 0])):
-                raise ValueError("p(z), and each row p(. | z) of the likelihood, must be probabilities that sum to 1")
+        require_probabilities(prior, "p(z)")
+        require_probabilities(likelihood, "each row p(. | z) of the likelihood")
         return cls(prior.log(), likelihood.log())
 
     def log_joint(self) -> Float[Tensor, "states codes"]:
@@ -69,7 +75,9 @@ class DiscreteWorld:
         return data @ q
 
     def account(self, q: Float[Tensor, "states codes"], data: Float[Tensor, " states"]) -> Account:
-        """All terms, averaged over `data`, a distribution over the states."""
+        """All terms, averaged over `data`. Raises ValueError where it, or a row of q, is no distribution."""
+        require_probabilities(q, "each row of q(z|x)")
+        require_probabilities(data, "the data, a distribution over the states,")
         q_z = self.aggregate(q, data)
         per_state = {
             "nll": -self.log_prob(),

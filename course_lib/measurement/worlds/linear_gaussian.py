@@ -16,10 +16,15 @@ from course_lib.measurement.worlds.account import Account
 
 @dataclass(frozen=True)
 class Gaussian:
-    """N(mean, cov), with the whole covariance."""
+    """N(mean, cov), with the whole covariance. Raises ValueError for one with a negative eigenvalue."""
 
     mean: Float[Tensor, " d"]
     cov: Float[Tensor, "d d"]
+
+    def __post_init__(self):
+        eigenvalues = torch.linalg.eigvalsh(self.cov)
+        if eigenvalues[0] < -1e-6 * eigenvalues.abs().max():
+            raise ValueError(f"a covariance has no negative eigenvalue, got {float(eigenvalues[0]):.3g}")
 
     @classmethod
     def standard(cls, d: int) -> "Gaussian":
@@ -145,7 +150,13 @@ def ppca(data: Gaussian, code_size: int, variance: float) -> LinearGaussianWorld
 
     U and L hold the leading eigenvectors and eigenvalues of S. An eigenvalue below sigma^2 gets no column, so the
     active dimensions number min(code_size, eigenvalues above sigma^2). Source: Tipping and Bishop (1999), equation 7.
+    Raises ValueError for a variance that is not positive, or a code longer than x.
     """
+    if not (variance > 0 and code_size <= len(data.mean)):
+        raise ValueError(
+            f"pPCA needs a positive variance and at most {len(data.mean)} numbers in its code, "
+            f"got a variance of {variance:g} and {code_size}"
+        )
     eigenvalues, vectors = torch.linalg.eigh(data.cov)
     L, U = eigenvalues.flip(0)[:code_size], vectors.flip(1)[:, :code_size]
     W = U * (L - variance).clamp(min=0).sqrt()

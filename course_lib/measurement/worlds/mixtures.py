@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.measurement.worlds.discrete import DiscreteWorld
+from course_lib.measurement.worlds.discrete import DiscreteWorld, require_probabilities
 from course_lib.measurement.worlds.linear_gaussian import Gaussian
 from course_lib.measurement.worlds.quadrature import gaussian_table, gaussian_world, grid
 from course_lib.models.gaussian import DiagonalGaussian
@@ -19,11 +19,15 @@ class Mixture:
 
     Far out the widest component decides: p(x) falls like w_k N(x; m_k, S_k) of the largest variance. A Gaussian of
     the mixture's own moments is wider than that, or has another mean, or outweighs it by 1 to w_k: unless all agree.
+    Raises ValueError for weights that do not sum to 1.
     """
 
     weights: Float[Tensor, " k"]
     means: Float[Tensor, "k d"]
     covs: Float[Tensor, "k d d"]
+
+    def __post_init__(self):
+        require_probabilities(self.weights, "the weights of a mixture")
 
     def log_prob(self, x: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
         """log sum_k w_k N(x; m_k, S_k), in nats."""
@@ -54,8 +58,9 @@ class Mixture:
 def shifted_copies(s: float, count: int) -> Mixture:
     """`count` equal Gaussians N(m_k, s^2), with m_k at the middle quantiles of N(0, 1 - s^2): nearer N(0, 1) the more.
 
-    No finite number gets there; `infinite_mixture_log_prob` does.
+    No finite number gets there; `infinite_mixture_log_prob` does. Raises ValueError unless s lies between 0 and 1.
     """
+    _require_narrow(s)
     middle = (torch.arange(count).double() + 0.5) / count
     m = (1 - s**2) ** 0.5 * torch.special.ndtri(middle)
     return Mixture(torch.full_like(m, 1 / count), m[:, None], torch.full_like(m, s**2)[:, None, None])
@@ -65,12 +70,19 @@ def infinite_mixture_log_prob(x: Float[Tensor, " batch"], s: float) -> Float[Ten
     """log of the integral of N(x; m, s^2) N(m; 0, 1 - s^2) over m, by a sum over a grid: it is log N(x; 0, 1).
 
     Each component is narrower than the whole, and no two agree: yet all of them together are Gaussian exactly.
+    Raises ValueError unless s lies between 0 and 1.
     """
+    _require_narrow(s)
     r = (1 - s**2) ** 0.5
     m = grid(step=min(s, r) / 5)[:, None]
     component = DiagonalGaussian(m, torch.full_like(m, 2 * math.log(s)))
     weight = DiagonalGaussian(torch.zeros_like(m), torch.full_like(m, 2 * math.log(r)))
     return (component.log_prob(x[:, None, None]) + weight.log_prob(m)).logsumexp(1) + math.log(m[1] - m[0])
+
+
+def _require_narrow(s: float) -> None:
+    if not 0 < s < 1:
+        raise ValueError(f"a component is narrower than the whole, N(0, 1): choose s between 0 and 1, not {s:g}")
 
 
 def world_of_posteriors(

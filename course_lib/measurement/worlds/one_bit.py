@@ -30,11 +30,16 @@ class OneBit:
 
     The KL is that of the aggregate, a mixture of both Gaussians. n - 1 weighs what z leaves open against it, so that
     at n = 1 nothing beats an empty code. An autoregressive decoder pays H(x|z) once: log 2, with z unused, for all n.
+    Raises ValueError for n < 1 or s that is not positive.
     """
 
     pixels: int
     mu: float
     s: float
+
+    def __post_init__(self):
+        if not (self.pixels >= 1 and self.s > 0):
+            raise ValueError(f"at least one pixel and a positive s are needed, got n = {self.pixels}, s = {self.s:g}")
 
     def account(self) -> Account:
         """All terms in nats per image, by sums over a grid of z."""
@@ -66,10 +71,9 @@ def best(pixels: float) -> OneBit:
     From a code that is apart, by steps of r and the angle, each half as long once none of them lowers the loss.
     Raises ValueError for n < 1. At n = 1 the best code is empty, mu = 0 and s = 1; above 1 no longer, but only just.
     """
-    if pixels < 1:
-        raise ValueError(f"an image has at least one pixel, not {pixels}")
+    empty = OneBit(pixels, 0.0, 1.0)
     if pixels == 1:
-        return OneBit(pixels, 0.0, 1.0)
+        return empty
     r, angle, step = 1.0, 0.4, 0.1
     while step > 1e-8:
         around = [(r + i * step, angle + j * step) for i, j in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
