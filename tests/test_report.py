@@ -117,6 +117,34 @@ def test_a_prior_that_learns_has_no_rate_by_dimension():
     assert found.active_by_rate is None and "by rate" not in str(found) and found.rate is not None
 
 
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_report_on_fewer_than_two_images_is_refused(count, deterministic):
+    with pytest.raises(ValueError, match=f"at least two are needed, got {count}"):
+        report(small_vae(deterministic), coins(2, 1)[:count], seeded(0))
+
+
+@pytest.mark.parametrize("prior", [None, FlowPrior(3)])
+def test_two_images_are_enough_for_a_report_that_resolves_nothing(prior):
+    found = report(small_vae(prior=prior), coins(2, 1), seeded(0), samples=2)
+    assert not found.information.resolved and "not resolved" in str(found) and "nan" not in str(found)
+
+
+@pytest.mark.parametrize("of", ["mu", "log_var"])
+def test_an_encoder_that_answers_nan_is_not_reported_on(of):
+    vae = small_vae()
+    answer = vae.encoder.forward
+
+    def spoiled(x):
+        q = answer(x)
+        getattr(q, of)[3, 1] = math.nan
+        return q
+
+    vae.encoder.forward = spoiled
+    with pytest.raises(ValueError, match="answer to 1 of 40 images is not finite"):
+        report(vae, coins(40, 1), seeded(0), samples=2)
+
+
 def test_labels_without_training_images_are_refused():
     with pytest.raises(ValueError, match="both, or neither"):
         report(small_vae(), coins(20, 0), seeded(0), labels=torch.zeros(20, dtype=torch.int64))

@@ -56,9 +56,11 @@ def encode_all(
     """Every image encoded, in batches. The noise is drawn once for all images, so batches do not change the draw.
 
     The codes lie where the images are, or on the CPU if that device has no float64 (Apple's mps).
+    Raises ValueError for an encoder whose answers are not finite.
     """
     answers = [vae.encode(part) for part in x.split(batch_size)]
     mu, log_var = torch.cat([q.mu for q in answers]), torch.cat([_log_var(q) for q in answers])
+    _refuse_not_finite(mu, log_var)
     z = DiagonalGaussian(mu, log_var).sample(generator)
     parts = zip(mu.split(batch_size), log_var.split(batch_size), z.split(batch_size), strict=True)
     costs = [_costs(vae, DiagonalGaussian(mu, log_var), z) for mu, log_var, z in parts]
@@ -69,6 +71,16 @@ def encode_all(
 
 def _log_var(q: DiagonalGaussian | PointCode) -> Tensor:
     return torch.full_like(q.mu, -math.inf) if isinstance(q, PointCode) else q.log_var
+
+
+def _refuse_not_finite(mu: Tensor, log_var: Tensor) -> None:
+    """Minus infinity is the log-variance of a point, and no fault."""
+    wrong = ~(mu.isfinite() & (log_var < math.inf)).all(1)
+    if wrong.any():
+        raise ValueError(
+            f"the encoder's answer to {int(wrong.sum())} of {len(mu)} images is not finite: look for NaN in the "
+            "images; if there is none, train again with a lower learning rate"
+        )
 
 
 def _costs(vae: VAE, q: DiagonalGaussian, z: Tensor) -> tuple[Tensor, Tensor]:

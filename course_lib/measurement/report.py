@@ -133,6 +133,8 @@ def report(
     """
     if (labels is None) != (train is None):
         raise ValueError("a probe learns on `train` and is tested on `x` with its `labels`: pass both, or neither")
+    if len(x) < 2:
+        raise ValueError(f"a report measures among images: at least two are needed, got {len(x)}")
     codes = encode_all(vae, x, generator)
     return Report(
         images=len(x),
