@@ -102,9 +102,5 @@ def active_units(codes: Codes) -> Bool[Tensor, " code"]:
 
 
 def rate_per_dimension(codes: Codes) -> Float[Tensor, " code"]:
-    """E_x KL(q(z_d|x), N(0, 1)) = 1/2 E_x[mu_d^2 + var_d - 1 - log var_d], in nats: sums to the rate if p(z) = N(0, I).
-
-    Source: Kingma and Welling (2014), arXiv 1312.6114, appendix B.
-    """
-    mu, log_var = codes.q.mu, codes.q.log_var
-    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean(0)
+    """E_x KL(q(z_d|x), N(0, 1)) in nats, which sums to the rate if p(z) = N(0, I)."""
+    return codes.q.kl_per_dimension().mean(0)

@@ -29,12 +29,16 @@ class DiagonalGaussian:
         square = (z - self.mu) ** 2 / self.log_var.exp()
         return -0.5 * (square + self.log_var + math.log(2 * math.pi)).sum(-1)
 
-    def kl_to_standard_normal(self) -> Float[Tensor, " batch"]:
-        """KL(q, N(0, I)) = 1/2 sum_d (mu_d^2 + var_d - 1 - log var_d), in nats per image.
+    def kl_per_dimension(self) -> Float[Tensor, "batch code"]:
+        """KL(q_d, N(0, 1)) = 1/2 (mu_d^2 + var_d - 1 - log var_d), in nats, for each dimension of the code.
 
         Source: Kingma and Welling (2014), arXiv 1312.6114, appendix B.
         """
-        return 0.5 * (self.mu**2 + self.log_var.exp() - 1 - self.log_var).sum(-1)
+        return 0.5 * (self.mu**2 + self.log_var.exp() - 1 - self.log_var)
+
+    def kl_to_standard_normal(self) -> Float[Tensor, " batch"]:
+        """KL(q, N(0, I)), the sum over the dimensions of the code, in nats per image."""
+        return self.kl_per_dimension().sum(-1)
 
 
 @dataclass

@@ -38,15 +38,10 @@ class FreeBits(Objective):
                 f"N(0, I); got {type(q).__name__} and {type(vae.prior).__name__}: use InfoVAE or KLWarmUp instead"
             )
         distortion = -vae.decoder.log_prob(x, q.sample(generator)).mean()
-        kl = kl_per_dimension(q)
+        kl = q.kl_per_dimension()
         charged = whole_batch(kl).mean(0).clamp_min(self.floor).sum()
         return {"loss": distortion + self.warmth * charged, "distortion": distortion, "rate": kl.sum(1).mean()}
 
     def warmed(self, share: float) -> "FreeBits":
         """The same with `share` of the rate's weight, floor included."""
         return replace(self, warmth=share)
-
-
-def kl_per_dimension(q: DiagonalGaussian) -> Float[Tensor, "batch code"]:
-    """KL(q(z_d|x), N(0, 1)) = 1/2 (mu_d^2 + var_d - 1 - log var_d), in nats."""
-    return 0.5 * (q.mu**2 + q.log_var.exp() - 1 - q.log_var)
