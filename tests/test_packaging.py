@@ -1,6 +1,7 @@
 """The files that say what the course is made of agree with one another and with what is installed."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -86,3 +87,17 @@ def test_the_wheel_holds_the_weights_their_cards_and_jupyterlabs_defaults(tmp_pa
 def test_ruff_has_nothing_to_say(command):
     done = run("ruff", *command, ".")
     assert done.returncode == 0, done.stdout
+
+
+def test_the_readme_s_example_runs_and_reports(capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert "steps=400" in example
+    exec(example.replace("steps=400", "steps=2"), {})
+    assert "nats per image" in capsys.readouterr().out
+
+
+def test_every_floor_the_readme_names_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    floors = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert len(floors) >= 6 and all((ROOT / "course_lib" / floor / "__init__.py").exists() for floor in floors)
