@@ -12,7 +12,8 @@ from course_lib.measurement.ais import AIS, ais
 from course_lib.measurement.annealing import Annealing, find_steps
 from course_lib.measurement.bdmc import bdmc
 from course_lib.measurement.hmc import gradient_of, leapfrog, transition
-from course_lib.measurement.likelihood import iwae_log_prob, summary
+from course_lib.measurement.likelihood import iwae_log_prob
+from course_lib.measurement.mean import Mean
 from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.vae import VAE, pixelcnn_vae
 
@@ -151,11 +152,11 @@ def test_the_two_bounds_bracket_the_integral(world):
     exact = quadrature(vae, found.x)
     print(f"crude, {world}: {found}; the integral is {exact.mean():.3f}")
     for slack in (exact - found.lower, found.upper - exact):
-        side = summary(slack, "", "")
-        assert side.nats > 4 * side.standard_error > 0 and side.nats > 0.02
+        side = Mean.of(slack)
+        assert side.value > 4 * side.standard_error > 0 and side.value > 0.02
     for ratio in ((found.lower - exact).exp(), (exact - found.upper).exp()):
-        mean = summary(ratio, "", "")
-        assert abs(mean.nats - 1) < 4 * mean.standard_error < 0.15, "E[w] = p(x) forwards, E[1/w] = 1/p(x) backwards"
+        mean = Mean.of(ratio)
+        assert abs(mean.value - 1) < 4 * mean.standard_error < 0.15, "E[w] = p(x) forwards, E[1/w] = 1/p(x) backwards"
 
 
 @pytest.mark.parametrize("start", ["q", "prior"])
@@ -184,13 +185,13 @@ def test_iwae_stays_below_ais_and_climbs_towards_it():
     x, draws = IMAGES[1:2].expand(600, 6), seeded(0)
     found = float(ais(vae, x[:1], seeded(0), Annealing("q", **QUICK)).log_prob)
     assert found == pytest.approx(float(quadrature(vae, x[:1])), abs=0.02)
-    bounds = [summary(iwae_log_prob(vae, x, K, draws), "", "") for K in (10, 100, 1000)]
+    bounds = [Mean.of(iwae_log_prob(vae, x, K, draws)) for K in (10, 100, 1000)]
     print(
         f"AIS {found:.3f}; IWAE K = 10, 100, 1000: "
-        + ", ".join(f"{b.nats:.3f} ± {b.standard_error:.3f}" for b in bounds)
+        + ", ".join(f"{b.value:.3f} ± {b.standard_error:.3f}" for b in bounds)
     )
-    for bound, better in zip(bounds, [*bounds[1:], summary(torch.full((2,), found), "", "")], strict=True):
-        assert better.nats - bound.nats > 4 * math.hypot(bound.standard_error, better.standard_error)
+    for bound, better in zip(bounds, [*bounds[1:], Mean.of(torch.full((2,), found))], strict=True):
+        assert better.value - bound.value > 4 * math.hypot(bound.standard_error, better.standard_error)
 
 
 @pytest.mark.parametrize("start", ["q", "prior"])

@@ -5,7 +5,8 @@ import torch
 from linear_vae import best_diagonal, linear_vae, linear_world, sloppy
 
 from course_lib.measurement.gaps import best_gaussian, elbo, gaps
-from course_lib.measurement.likelihood import iwae_log_prob, summary
+from course_lib.measurement.likelihood import iwae_log_prob
+from course_lib.measurement.mean import Mean
 from course_lib.measurement.refit import refit
 from course_lib.models.encoders import MLPEncoder
 from course_lib.models.vae import pixelcnn_vae
@@ -83,8 +84,8 @@ def test_a_refitted_q_comes_to_the_best_diagonal_gaussian_and_measures_well_on_n
     print("ELBO on new images: {:.4f}, refitted {:.4f}, best {:.4f}".format(*closed))
     assert closed[0] < closed[2] - 0.15 and closed[2] - 0.02 < closed[1] <= closed[2]
     before, after = (iwae_log_prob(one, X, 2, seeded(4)) for one in (vae, new))
-    gain = summary(after - before, "", "")
-    assert gain.nats > 4 * gain.standard_error
+    gain = Mean.of(after - before)
+    assert gain.value > 4 * gain.standard_error
 
 
 def test_refitting_leaves_the_decoder_the_prior_and_the_vae_as_they_were():

@@ -12,8 +12,9 @@ from course_lib.data import Split, digits
 from course_lib.data.noise import normal, uniform
 from course_lib.measurement.codes import encode_all
 from course_lib.measurement.likelihood import distortion_per_image
+from course_lib.measurement.mean import Mean
 from course_lib.measurement.probe import probe_accuracy
-from course_lib.measurement.report import Mean, report
+from course_lib.measurement.report import report
 from course_lib.measurement.sharpness import gradient_energy, sharpness, undecided
 from course_lib.measurement.swapping import swapped_code_gap
 from course_lib.models.encoders import MLPEncoder
@@ -322,6 +323,11 @@ def test_undecided_is_log_two_a_pixel_for_an_even_coin_and_zero_for_the_certain(
 def test_pixels_that_are_not_black_or_white_have_no_such_entropy():
     with pytest.raises(ValueError, match="black and white"):
         undecided(FactorisedDecoder((1, 4, 4), 2, output=Gaussian(1.0)), coins(2, 0), torch.zeros(2, 2))
+
+
+def test_one_value_has_a_mean_and_no_known_error_and_raises_no_alarm(recwarn):
+    found = Mean.of(torch.ones(1))
+    assert found.value == 1 and math.isnan(found.standard_error) and not recwarn.list
 
 
 def test_a_mean_carries_the_standard_error_of_the_mean():

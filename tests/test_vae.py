@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from course_lib.measurement.information import information, pairwise_log_prob
-from course_lib.measurement.likelihood import exact_nll, iwae_log_prob, summary
+from course_lib.measurement.likelihood import exact_nll, iwae_log_prob
+from course_lib.measurement.mean import Mean
 from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.priors import StandardNormal, standard_normal_log_prob
@@ -229,4 +230,4 @@ def test_all_chance_in_the_objective_comes_from_the_generator():
 
 def test_the_standard_error_shrinks_with_the_root_of_the_number_of_images():
     nats = torch.randn(400, generator=seeded(0)).double()
-    assert summary(nats, "", "").standard_error == pytest.approx(float(nats.std()) / 20)
+    assert Mean.of(nats).standard_error == pytest.approx(float(nats.std()) / 20)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from course_lib.measurement.ais import AIS, forward, log_mean_exp
 from course_lib.measurement.annealing import Annealing, bridge, find_steps, walk
-from course_lib.measurement.likelihood import summary
+from course_lib.measurement.mean import Mean
 from course_lib.models.vae import VAE
 
 
@@ -31,10 +31,10 @@ class BDMC:
         return self.upper - self.lower
 
     def __str__(self) -> str:
-        gap = summary(self.gap, "", "")
+        gap = Mean.of(self.gap)
         return (
             f"log p(x) between {float(self.lower.mean()):.3f} and {float(self.upper.mean()):.3f} nats: gap "
-            f"{gap.nats:.3f} ± {gap.standard_error:.3f} over {gap.images} images drawn by the model "
+            f"{gap.value:.3f} ± {gap.standard_error:.3f} over {len(self.gap)} images drawn by the model "
             f"(BDMC {self.forward.annealing})"
         )
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.measurement.ais import ais
-from course_lib.measurement.likelihood import summary
+from course_lib.measurement.mean import Mean
 from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.vae import VAE
 
@@ -31,10 +31,10 @@ class Gaps:
         return self.best_elbo - self.elbo
 
     def __str__(self) -> str:
-        approximation, amortisation = summary(self.approximation, "", ""), summary(self.amortisation, "", "")
+        approximation, amortisation = Mean.of(self.approximation), Mean.of(self.amortisation)
         return (
-            f"approximation gap {approximation.nats:.3f} ± {approximation.standard_error:.3f}, amortisation gap "
-            f"{amortisation.nats:.3f} ± {amortisation.standard_error:.3f} nats per image ({amortisation.images} images)"
+            f"approximation gap {approximation.value:.3f} ± {approximation.standard_error:.3f}, amortisation gap "
+            f"{amortisation.value:.3f} ± {amortisation.standard_error:.3f} nats per image ({len(self.elbo)} images)"
         )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.data import binarise
+from course_lib.measurement.mean import Mean
 from course_lib.models.vae import VAE
 
 
@@ -93,4 +94,5 @@ def distortion_per_image(
 
 def summary(nats: Float[Tensor, " images"], estimator: str, binarisation: str) -> NLL:
     """The mean of per-image values, with its standard error."""
-    return NLL(float(nats.mean()), float(nats.std() / len(nats) ** 0.5), len(nats), estimator, binarisation)
+    mean = Mean.of(nats)
+    return NLL(mean.value, mean.standard_error, len(nats), estimator, binarisation)

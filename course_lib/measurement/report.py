@@ -13,28 +13,13 @@ from course_lib.measurement.aggregate import Aggregate, aggregate
 from course_lib.measurement.codes import ACTIVE, Codes, active_units, encode_all, rate_per_dimension
 from course_lib.measurement.information import Information, information_of
 from course_lib.measurement.likelihood import NLL, distortion_per_image, iwae_nll
+from course_lib.measurement.mean import Mean
 from course_lib.measurement.probe import Probe, probe_accuracy
 from course_lib.measurement.swapping import swapped_code_gap
 from course_lib.models.priors import StandardNormal
 from course_lib.models.vae import VAE
 
 NOT_FINITE = "no finite value: the encoder is deterministic, q(z|x) has no density"
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over images with its standard error, in nats per image."""
-
-    value: float
-    standard_error: float
-
-    @classmethod
-    def of(cls, values: Float[Tensor, " n"]) -> "Mean":
-        """The mean of per-image values."""
-        return cls(float(values.mean()), float(values.std()) / math.sqrt(len(values)))
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} ± {self.standard_error:.2f} nats per image"
 
 
 @dataclass(frozen=True)
