@@ -15,6 +15,7 @@ from course_lib.data import Split, binarise, digits, mnist, mnist_static, store,
 from course_lib.data.benchmark import MNIST
 from course_lib.data.errors import DataError, FormatError, OfflineError
 from course_lib.data.idx import parse_idx
+from course_lib.data.noise import normal
 
 
 def image_hashes(split: Split) -> set[bytes]:
@@ -277,9 +278,10 @@ def test_eight_bit_images_are_refused_with_the_remedy():
         binarise(torch.ones(4, dtype=torch.uint8), generator())
 
 
-def test_binarise_refuses_to_use_the_global_generator():
-    with pytest.raises(TypeError, match="needs a torch.Generator"):
-        binarise(torch.ones(4), None)
+@pytest.mark.parametrize("draw", [binarise, lambda x, g: normal((4,), g, x)], ids=["binarise", "normal"])
+def test_the_global_generator_is_not_used_in_place_of_one_that_is_missing(draw):
+    with pytest.raises(TypeError, match="needs a torch.Generator, got NoneType: pass"):
+        draw(torch.ones(4), None)
 
 
 def test_threshold_is_one_strictly_above_the_level():

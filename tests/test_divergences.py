@@ -219,6 +219,19 @@ def test_an_unknown_kernel_is_refused(divergence):
         divergence("laplace")
 
 
+def test_codes_and_draws_of_different_lengths_are_refused():
+    """A code of one number would be spread over all of the prior's, unnoticed."""
+    for z in (torch.zeros(5, 1), torch.zeros(5, 2), torch.zeros(5)):
+        with pytest.raises(ValueError, match="codes of one length"):
+            MMD()(z, torch.zeros(6, 3))
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, math.nan])
+def test_a_bandwidth_that_is_not_positive_is_refused(bandwidth):
+    with pytest.raises(ValueError, match="positive"):
+        rbf_kernel(torch.zeros(2, 2), torch.ones(2, 2), bandwidth)
+
+
 # Stein: the discrepancy and the direction, from their definitions.
 
 
@@ -400,6 +413,14 @@ def test_the_encoders_signal_leaves_no_gradient_on_the_discriminator():
     adversary(z, None).backward()
     assert z.grad.abs().min() > 0
     assert all(p.grad is None for p in adversary.discriminator.parameters())
+
+
+def test_an_adversary_that_never_learns_or_is_given_other_codes_is_refused():
+    with pytest.raises(ValueError, match="learns nothing"):
+        Adversary(2, steps=0)
+    for use in (lambda: Adversary(2)(torch.zeros(4, 3), None), lambda: Adversary(2).learn(*torch.zeros(2, 4, 3))):
+        with pytest.raises(ValueError, match=r"make it with Adversary\(3\)"):
+            use()
 
 
 def test_learning_leaves_no_gradient_on_the_codes():

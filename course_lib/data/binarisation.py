@@ -19,8 +19,6 @@ def binarise(images: Float[Tensor, "*shape"], generator: torch.Generator) -> Flo
     Source: Salakhutdinov and Murray 2008, section 4; Burda et al. 2015, arXiv 1509.00519, section 5.
     """
     _require_grey_levels(images)
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(f"binarise needs a torch.Generator, got {type(generator).__name__}")
     return (uniform(images.shape, generator, like=images) < images).to(images.dtype)
 
 

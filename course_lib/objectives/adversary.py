@@ -20,6 +20,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, code_size: int, hidden: int, generator: torch.Generator):
         super().__init__()
+        self.code_size = code_size
         self.linear = seeded_linear(2 * code_size, 1, generator)
         first, second = seeded_linear(2 * code_size, hidden, generator), seeded_linear(hidden, hidden, generator)
         last = seeded_linear(hidden, 1, generator)
@@ -45,12 +46,15 @@ class Adversary:
     A discriminator short of the best makes it an estimate without a side: `jensen_shannon` is the honest bound.
     Its gradient in z is that of KL(q(z), p(z)) where T is the best. The discriminator learns in `learn`, with an
     Adam of its own, `steps` steps on each batch, and its weights get no gradient from the model's loss.
+    Raises ValueError for fewer than one step, and for codes of another length than `code_size`.
     Source: Mescheder, Nowozin and Geiger (2017), arXiv 1701.04722; Makhzani et al. (2016), arXiv 1511.05644.
     """
 
     unit = "nats"
 
     def __init__(self, code_size: int, hidden: int = 128, seed: int = 0, steps: int = 1, learning_rate: float = 1e-3):
+        if steps < 1:
+            raise ValueError(f"an adversary that takes {steps} steps on a batch learns nothing: choose at least 1")
         self.steps = steps
         self.discriminator = Discriminator(code_size, hidden, torch.Generator().manual_seed(seed))
         self.optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=learning_rate)
@@ -82,6 +86,11 @@ class Adversary:
 
     def _placed(self, z: Tensor) -> Discriminator:
         """The discriminator on the device of z, and Adam's moments with it."""
+        if z.shape[1] != self.discriminator.code_size:
+            raise ValueError(
+                f"this adversary judges codes of {self.discriminator.code_size} numbers, got {z.shape[1]}: "
+                f"make it with Adversary({z.shape[1]})"
+            )
         if next(self.discriminator.parameters()).device != z.device:
             kept = self.optimiser.state_dict()
             self.optimiser = torch.optim.Adam(self.discriminator.to(z.device).parameters())

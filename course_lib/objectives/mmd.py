@@ -36,8 +36,13 @@ def rbf_kernel(
     """k(a, b) = exp(-|a - b|^2 / bandwidth), with bandwidth = dim if left out: between 0 and 1.
 
     |a - b|^2 grows like dim; a bandwidth of dim^2 makes the kernel flat, and blind to the covariance of the codes.
+    Raises ValueError for a bandwidth that is not positive.
     """
-    return torch.exp(-squared_distances(a, b) / (bandwidth or a.shape[1]))
+    squares = squared_distances(a, b)
+    bandwidth = a.shape[1] if bandwidth is None else bandwidth
+    if not bandwidth > 0:
+        raise ValueError(f"a bandwidth is a squared distance and positive, got {bandwidth:g}: dim is a good one")
+    return torch.exp(-squares / bandwidth)
 
 
 KERNELS: dict[str, Kernel] = {"imq": imq_kernel, "rbf": rbf_kernel}
