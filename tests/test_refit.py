@@ -75,6 +75,11 @@ def test_the_elbo_of_a_gaussian_is_that_of_the_closed_form():
     assert off.abs().max() < 0.3 and off.mean().abs() < 0.01
 
 
+def test_an_elbo_of_no_draws_is_refused():
+    with pytest.raises(ValueError, match="at least one, got 0"):
+        gaps(linear_vae(WORLD, sloppy(WORLD)), X, seeded(0), WORLD.marginal().log_prob(X), samples=0)
+
+
 def test_a_refitted_q_comes_to_the_best_diagonal_gaussian_and_measures_well_on_new_images():
     vae, best = linear_vae(WORLD, sloppy(WORLD)), best_diagonal(WORLD)
     train = WORLD.marginal().sample(4000, seeded(2))

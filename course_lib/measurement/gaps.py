@@ -102,7 +102,10 @@ def elbo(
     """E_q log p(x|z) + log p(z) - log q(z|x) in nats per image, the mean over `draws` codes.
 
     Where q is near the posterior all draws are alike, which no closed form of the rate achieves.
+    Raises ValueError for no draw at all.
     """
+    if draws < 1:
+        raise ValueError(f"an ELBO is the mean over draws of the code: at least one, got {draws}")
     return sum(_log_weight(vae, x, q, q.sample(generator)).double() for _ in range(draws)) / draws
 
 
