@@ -1,6 +1,7 @@
 """The contract of every conditional model p(x | z): it sees the past alone, adds up to one, and draws what it says."""
 
 import importlib
+import inspect
 import itertools
 import math
 import pkgutil
@@ -205,6 +206,29 @@ def test_cached_numbers_are_the_numbers_of_the_whole_network(name, way, shape, o
             blank[:, colour, row, column] = x[:, colour, row, column]
 
 
+@pytest.mark.parametrize("cached", [True, False])
+@every_case
+def test_a_sample_takes_one_uniform_number_for_each_value_and_image_in_reading_order(name, cached):
+    """So two models with the same generator share their noise: the draw is made again by hand, from a known list."""
+    way, (colours, height, width) = CASES[name].ways[-1], (3, 2, 3)
+    model, z, x = random_model(name, way, (3, 2, 3)), random_code(way, 4), torch.zeros(4, 3, 2, 3).double()
+    generator, drawn_by = seeded(3), seeded(3)
+    for row, column, colour in itertools.product(range(height), range(width), range(colours)):
+        u = torch.rand(4, generator=generator, dtype=torch.float64)
+        x[:, colour, row, column] = (u < torch.sigmoid(model(x, z)[:, colour, row, column])).double()
+    assert torch.equal(model.sample(4, drawn_by, z, cached=cached), x)
+    assert torch.equal(drawn_by.get_state(), generator.get_state())
+
+
+@every_case
+def test_no_sample_at_all_can_be_asked_for_but_less_than_none_is_refused(name):
+    way = CASES[name].ways[-1]
+    model = random_model(name, way, (1, 3, 4))
+    assert model.sample(0, seeded(0), random_code(way, 0)).shape == (0, 1, 3, 4)
+    with pytest.raises(ValueError, match="count must be a whole number, 0 or more; got -1"):
+        model.sample(-1, seeded(0), random_code(way, 1))
+
+
 @every_model
 def test_samples_come_as_often_as_log_prob_says(name, way):
     """All 16 images of 2 x 2 pixels: chi-square within five deviations of its mean, and far beyond for pixels that
@@ -237,9 +261,10 @@ def test_a_code_that_does_not_fit_is_refused_with_what_to_do(name):
     x, ways = torch.zeros(3, 1, 4, 4).double(), CASES[name].ways
     for way in filter(None, ways):
         model = random_model(name, way, (1, 4, 4))
-        for z in (None, random_code(way, 2), torch.zeros(3, CODE + 1).double()):
+        for z in (None, random_code(way, 2), torch.zeros(3, CODE + 1).double(), random_code(way, 3).float()):
+            message = "pass z of shape" if z is None or z.dtype == x.dtype else r"pass z.to\(torch.float64\)"
             for ask in (model, model.log_prob, lambda x, z: model.sample(3, seeded(0), z)):
-                with pytest.raises(ValueError, match="pass z of shape"):
+                with pytest.raises(ValueError, match=message):
                     ask(x, z)
     if None in ways:
         for ask in (model := random_model(name, None, (1, 4, 4))), model.log_prob:
@@ -262,7 +287,42 @@ def test_images_of_another_shape_or_with_other_values_are_refused(name):
     for shape in [(1, 5, 4), (3, 4, 4)]:
         with pytest.raises(ValueError, match="shape"):
             model.log_prob(torch.zeros(2, *shape).double(), z)
+    for dtype in (torch.uint8, torch.int64, torch.bool):
+        with pytest.raises(ValueError, match=r"x.float\(\)"):
+            model.log_prob(torch.zeros(2, 1, 4, 4, dtype=dtype), z)
     with pytest.raises(ValueError, match="binarise"):
         model.log_prob(torch.full((2, 1, 4, 4), 0.5).double(), z)
     with pytest.raises(ValueError, match="levels"):
         random_model(name, way, (1, 4, 4), Categorical(4)).log_prob(torch.full((2, 1, 4, 4), 0.5).double(), z)
+
+
+REFUSED = [
+    (dict(image_shape=(4, 4)), "colours, height, width"),
+    (dict(image_shape=(0, 4, 4)), "colours, height, width"),
+    (dict(image_shape=(1, 4.0, 4)), "colours, height, width"),
+    (dict(image_shape=4), "colours, height, width"),
+    (dict(code_size=-1), "code_size must be a whole number, 0 or more; got -1"),
+    (dict(width=0), "width must be a whole number, 1 or more; got 0"),
+    (dict(width=-3), "width must be a whole number, 1 or more; got -3"),
+    (dict(width=5, image_shape=(3, 4, 4)), "multiple of 3"),
+    (dict(depth=-1), "depth must be a whole number, . or more; got -1"),
+    (dict(first_kernel=4), "odd"),
+    (dict(first_kernel=1), "at least 3"),
+    (dict(first_kernel=0), "at least 3"),
+    (dict(hidden=0), "hidden must be a whole number, 1 or more; got 0"),
+]
+
+
+@pytest.mark.parametrize(
+    "name, changes, message",
+    [
+        pytest.param(name, changes, message, id=f"{name}, {changes}")
+        for name, case in CASES.items()
+        for changes, message in REFUSED
+        if changes.keys() <= inspect.signature(case.build).parameters.keys()
+    ],
+)
+def test_arguments_that_no_model_can_be_built_from_are_refused_by_name(name, changes, message):
+    usual = dict(image_shape=(1, 4, 4), code_size=2) | CASES[name].arguments
+    with pytest.raises(ValueError, match=message):
+        CASES[name].build(**usual | changes)

@@ -52,6 +52,33 @@ def test_an_images_code_is_its_own_in_training_mode_too(encoder):
     assert not torch.allclose(network(x).mu[1], network(others).mu[1])
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (((4, 4), 2), "colours, height, width"),
+        (((1, 4, 4), 0), "code_size must be a whole number, 1"),
+        (((1, 4, 4), 2, 0), "hidden must be a whole number, 1"),
+    ],
+)
+def test_encoders_that_cannot_be_are_refused(encoder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        encoder(*arguments)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_black_and_white_enter_as_opposite_numbers(encoder):
+    """A picture and its negative send y and -y to the first layer, and mid-grey nothing at all."""
+    network = encoder((1, 4, 4), 2, 8)
+    first = next(layer for layer in network.layers if hasattr(layer, "weight"))
+    seen = []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.randint(0, 2, (3, 1, 4, 4), generator=seeded(0)).float()
+    for picture in (x, 1 - x, torch.full_like(x, 0.5)):
+        network(picture)
+    assert torch.equal(seen[0], -seen[1]) and seen[0].unique().tolist() == [-1, 1] and not seen[2].any()
+
+
 def test_a_point_is_where_it_is_whatever_the_generator():
     code, generator = PointCode(torch.randn(4, 2, generator=seeded(0))), seeded(1)
     before = generator.get_state()

@@ -40,7 +40,7 @@ def triangle(window, depth, first_kernel):
 
 def scalar_lstm(lstm, inputs, h_before, c_before):
     """Equation 3 at one place, the states before it stacked tap by tap; numbers in and out are vectors."""
-    gates = inputs + lstm.state[0] @ h_before
+    gates = inputs + lstm.state_to_state[0] @ h_before
     o, f, i, g = gates.chunk(4)
     c = f.sigmoid() * c_before + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
@@ -144,7 +144,7 @@ def test_a_diagonal_layer_is_two_lstms_of_equation_3_the_one_from_the_right_a_ro
     gates, zero, found = layer.present(h)[..., 0].chunk(2), torch.zeros(3).double(), []
     for direction, order in ((0, range(5)), (1, range(4, -1, -1))):
         one, states, cells = LineLSTM(3, 2, 1), {}, {}
-        one.state = torch.nn.Parameter(layer.lstm.state[direction : direction + 1].detach())
+        one.state_to_state = torch.nn.Parameter(layer.lstm.state_to_state[direction : direction + 1].detach())
         for row in range(4):
             for column in order:
                 beside = (row, column - 1 if direction == 0 else column + 1)
@@ -226,5 +226,5 @@ def test_a_few_steps_of_training_lower_the_code_length(build):
 
 @both_models
 def test_a_pixelrnn_without_a_layer_is_refused(build):
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="depth must be a whole number, 1 or more"):
         build((1, 4, 4), depth=0)

@@ -178,6 +178,12 @@ def test_maximum_likelihood_bends_the_flow_into_a_banana():
     assert entropy - 0.05 < found < entropy + 0.1 and gaussian > entropy + 0.5
 
 
+@pytest.mark.parametrize("sizes", [dict(code_size=0), dict(hidden=0), dict(layers=0)])
+def test_a_flow_without_a_code_a_unit_or_a_layer_is_refused_by_name(sizes):
+    with pytest.raises(ValueError, match=f"{next(iter(sizes))} must be a whole number, 1 or more; got 0"):
+        FlowPrior(**{"code_size": 2, **sizes})
+
+
 @pytest.mark.parametrize("prior", [StandardNormal(3), shaken(FlowPrior(3, 8, 2), 6)])
 def test_the_score_is_the_slope_of_the_log_density(prior):
     z = codes(4, 3).requires_grad_()

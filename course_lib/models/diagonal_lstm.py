@@ -59,12 +59,12 @@ class DiagonalLayer(RecurrentLayer):
         It keeps all states so far, in a margin of zeros. Once a row is full, the LSTM from the right runs through
         it, for the row below; its columns are counted from the right.
         """
-        states, cells = self.lstm.state.new_zeros(2, 2, height + 1, width + 1, self.lstm.width, count)
+        states, cells = self.lstm.state_to_state.new_zeros(2, 2, height + 1, width + 1, self.lstm.width, count)
         waiting = [None] * width
 
         def advance(direction, row, column, gates):
             window = torch.cat([states[direction, row, column + 1], states[direction, row + 1, column]])
-            beside, weight = cells[direction, row + 1, column], self.lstm.state[direction]
+            beside, weight = cells[direction, row + 1, column], self.lstm.state_to_state[direction]
             state, cell = self.lstm.step(gates[None], window[None, :, None], beside[None, :, None], weight[None])
             states[direction, row + 1, column + 1] = state[0, :, 0]
             cells[direction, row + 1, column + 1] = cell[0, :, 0]

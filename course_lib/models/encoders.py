@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from course_lib.models.checks import check_image_shape, check_sizes
 from course_lib.models.gaussian import DiagonalGaussian, PointCode
 
 
@@ -10,10 +11,12 @@ class Encoder(nn.Module):
     """q(z|x) = N(mu(x), diag(exp(log_var(x)))), or the point mu(x) if `deterministic`.
 
     `features` turn images into `width` numbers each; a last linear layer makes mu, and log_var where there is one.
+    Raises ValueError for an image_shape other than (colours, height, width), and for a size under 1.
     """
 
     def __init__(self, features: tuple[nn.Module, ...], width: int, code_size: int, deterministic: bool):
         super().__init__()
+        check_sizes(1, code_size=code_size)
         last = nn.Linear(width, code_size if deterministic else 2 * code_size)
         self.layers, self.deterministic = nn.Sequential(*features, last), deterministic
 
@@ -29,6 +32,8 @@ class MLPEncoder(Encoder):
     def __init__(
         self, image_shape: tuple[int, int, int], code_size: int, hidden: int = 128, deterministic: bool = False
     ):
+        check_image_shape(image_shape)
+        check_sizes(1, hidden=hidden)
         pixels = image_shape[0] * image_shape[1] * image_shape[2]
         layers = (nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         super().__init__((nn.Flatten(), *layers), hidden, code_size, deterministic)
@@ -40,6 +45,8 @@ class ConvEncoder(Encoder):
     def __init__(
         self, image_shape: tuple[int, int, int], code_size: int, hidden: int = 64, deterministic: bool = False
     ):
+        check_image_shape(image_shape)
+        check_sizes(1, hidden=hidden)
         colours, height, width = image_shape
         half = max(1, hidden // 2)
         halve = nn.Conv2d(colours, half, 3, stride=2, padding=1)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive, Step
+from course_lib.models.checks import check_sizes
 from course_lib.models.outputs import Output
 
 
@@ -17,7 +18,7 @@ class FactorisedDecoder(Autoregressive):
     transposed convolutions from `hidden` channels at a quarter of the size, "linear" as W z + b (`hidden` unused).
     A linear network with the output Gaussian(sigma) is the decoder of probabilistic PCA.
     Source: Kingma and Welling (2014), arXiv 1312.6114, appendix C; Tipping and Bishop (1999), JRSS B 61.
-    Raises ValueError for an unknown network, or a code_size under 1.
+    Raises ValueError for an unknown network, and for a code_size or hidden under 1.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class FactorisedDecoder(Autoregressive):
             raise ValueError(f"network must be one of {', '.join(NETWORKS)}, not {network!r}")
         if code_size < 1:
             raise ValueError(f"a factorised decoder knows its image by the code alone: code_size >= 1, not {code_size}")
+        check_sizes(1, hidden=hidden)
         colours, height, width = image_shape
         self.network = NETWORKS[network](code_size, hidden, (colours * self.output.size, height, width))
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive, Step
 from course_lib.models.caching import Head, Image, OwnRow, Pointwise, RowsAbove, cells_of
+from course_lib.models.checks import check_sizes
 from course_lib.models.conditioning import CodeMaps, by_bias, plus, row_of
 from course_lib.models.masks import MaskedConv2d, causal_mask, layer_radii
 from course_lib.models.outputs import Output
@@ -109,8 +110,9 @@ class GatedPixelCNN(Autoregressive):
         output: Output | None = None,
     ):
         super().__init__(image_shape, code_size, output)
+        check_sizes(1, width=width)
         colours, bias_size = image_shape[0], code_size if by_bias(conditioning) else 0
-        radii = layer_radii(field, first_kernel or kernel, kernel, depth)
+        radii = layer_radii(field, kernel if first_kernel is None else first_kernel, kernel, depth)
         first = GatedLayer("A", colours, width, radii[0], colours, bias_size)
         rest = (GatedLayer("B", width, width, radius, colours, bias_size) for radius in radii[1:])
         self.layers = nn.ModuleList([first, *rest])

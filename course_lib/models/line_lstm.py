@@ -39,7 +39,7 @@ class LineLSTM(nn.Module):
         super().__init__()
         bound = (taps * width) ** -0.5
         self.taps, self.width = taps, width
-        self.state = nn.Parameter(torch.empty(directions, 4 * width, taps * width).uniform_(-bound, bound))
+        self.state_to_state = nn.Parameter(torch.empty(directions, 4 * width, taps * width).uniform_(-bound, bound))
 
     def forward(
         self, inputs: Float[Tensor, "steps directions four_width line batch"]
@@ -49,7 +49,7 @@ class LineLSTM(nn.Module):
         h = c = inputs.new_zeros(directions, self.width, line, batch)
         states = []
         for gates in inputs.unbind():
-            h, c = self.step(gates, self.window(h), c, self.state)
+            h, c = self.step(gates, self.window(h), c, self.state_to_state)
             states.append(h)
         return torch.stack(states)
 

@@ -26,7 +26,7 @@ class MADE(nn.Module):
     """shift_i(z_<i) and log_scale_i(z_<i) for all i in one pass, by one hidden layer of `hidden` units.
 
     The last layer starts at zero, so that both are zero at first.
-    Source: Germain, Gregor, Murray and Larochelle (2015), arXiv 1502.03509, section 3.
+    Source: Germain, Gregor, Murray and Larochelle (2015), arXiv 1502.03509.
     """
 
     def __init__(self, code_size: int, hidden: int):

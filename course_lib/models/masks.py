@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from course_lib.models.checks import check_sizes
+
 
 def raster_mask(kind: str, kernel_size: int) -> Float[Tensor, "kernel kernel"]:
     """1 where a tap lies before the centre in raster order, else 0; kind "B" keeps the centre too.
@@ -31,7 +33,8 @@ def colour_of_channel(channels: int, colours: int) -> Int[Tensor, " channels"]:
     Raises ValueError when the channels do not divide evenly.
     """
     if channels % colours:
-        raise ValueError(f"{channels} channels cannot be split evenly among {colours} colours")
+        wanted = f"choose a width that is a multiple of {colours}"
+        raise ValueError(f"{channels} channels cannot be split evenly among {colours} colours: {wanted}")
     return torch.arange(channels) * colours // channels
 
 
@@ -79,8 +82,10 @@ def layer_radii(field: int | None, first_kernel: int, kernel: int, depth: int) -
     """How far each layer looks: first_kernel // 2, then `depth` times kernel // 2, or less, adding up to `field`.
 
     A smaller field is shared out in turns, one pixel per layer and turn, the first layer first; None is the largest.
-    Raises ValueError for kernels without a centre, a first one that sees nothing, and a field out of reach.
+    Raises ValueError for kernels without a centre, a first one that sees nothing, a negative depth, and a field out of
+    reach.
     """
+    check_sizes(0, depth=depth)
     if first_kernel < 3 or kernel < 1 or first_kernel % 2 == 0 or kernel % 2 == 0:
         raise ValueError(f"kernels must be odd, the first at least 3; got first_kernel={first_kernel}, kernel={kernel}")
     most = [first_kernel // 2] + depth * [kernel // 2]

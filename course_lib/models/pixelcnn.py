@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive, Step
 from course_lib.models.caching import Head, Image, OwnRow, Pointwise, RowsAbove, cells_of
+from course_lib.models.checks import check_sizes
 from course_lib.models.conditioning import CodeMaps, by_bias, plus, row_of
 from course_lib.models.masks import MaskedConv2d, layer_radii
 from course_lib.models.outputs import Output
@@ -63,8 +64,9 @@ class PixelCNN(Autoregressive):
         output: Output | None = None,
     ):
         super().__init__(image_shape, code_size, output)
+        check_sizes(1, width=width)
         colours, bias_size = image_shape[0], code_size if by_bias(conditioning) else 0
-        first, *radii = layer_radii(field, first_kernel or kernel, kernel, depth)
+        first, *radii = layer_radii(field, kernel if first_kernel is None else first_kernel, kernel, depth)
         self.seen = first > 0
         self.first = MaskedConv2d("A", colours, 2 * width, 2 * first + 1, colours)
         self.blocks = nn.ModuleList(ResidualBlock(width, 2 * radius + 1, colours, bias_size) for radius in radii)
@@ -155,9 +157,8 @@ class CachedConv:
         self.own = OwnRow(weight[:, :, radius, : radius + 1], colours, count, columns)
 
     def begin(self, row: int, finished: Float[Tensor, "count columns in"]) -> None:
-        """A new row, once the one above it is finished; above the first row stands padding."""
-        if row > 0:
-            self.above.push(finished)
+        """A new row, once the one above it is `finished`; above the first stand zeros, which is padding."""
+        self.above.push(finished)
         self.starts = cells_of(plus(self.above.look(), row_of(self.context, row)), self.colours)
 
     def pixel(self, column: int, colour: int) -> Float[Tensor, "count part"]:

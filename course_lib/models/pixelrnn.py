@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive, Step
+from course_lib.models.checks import check_sizes
 from course_lib.models.conditioning import CodeMaps, by_bias
 from course_lib.models.diagonal_lstm import DiagonalLayer
 from course_lib.models.line_lstm import MaskedMix, RecurrentLayer
@@ -23,7 +24,7 @@ class PixelRNN(Autoregressive):
     Arguments: image_shape (colours, height, width); width, the channels of an LSTM (the trunk has twice as many), a
     multiple of the colours; code_size, the length of z, or 0 for a model without a code; conditioning "bias" (z in
     every gate) or "maps" (z as maps of image size beside the first layer).
-    Raises ValueError for another conditioning, and without a layer.
+    Raises ValueError for another conditioning, without a layer, and for a first kernel without a centre or a past.
     """
 
     layer: type[RecurrentLayer]
@@ -41,8 +42,9 @@ class PixelRNN(Autoregressive):
         output: Output | None = None,
     ):
         super().__init__(image_shape, code_size, output)
-        if depth < 1:
-            raise ValueError(f"a PixelRNN needs at least one LSTM layer, got depth={depth}")
+        check_sizes(1, width=width, depth=depth)
+        if first_kernel < 3 or first_kernel % 2 == 0:
+            raise ValueError(f"the first kernel must be odd, and at least 3 to see a past; got {first_kernel}")
         colours, bias = image_shape[0], by_bias(conditioning)
         self.first = MaskedConv2d("A", colours, 2 * width, first_kernel, colours)
         self.maps = CodeMaps(code_size, image_shape, 2 * width) if code_size and not bias else None

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.data.noise import normal
+from course_lib.models.checks import check_sizes
 from course_lib.models.made import MADE
 
 
@@ -43,10 +44,12 @@ class FlowPrior(nn.Module):
     Each layer takes e_i = (z_i - shift_i(z_<i)) exp(-log_scale_i(z_<i)) and hands e on in reversed order, so that
     every dimension is first in some layer. It starts as N(0, I). For one dimension it stays a Gaussian.
     Source: Chen et al. (2017), arXiv 1611.02731, section 3.2; masks of Germain et al. (2015), arXiv 1502.03509.
+    Raises ValueError for a size under 1.
     """
 
     def __init__(self, code_size: int, hidden: int = 64, layers: int = 4):
         super().__init__()
+        check_sizes(1, code_size=code_size, hidden=hidden, layers=layers)
         self.code_size = code_size
         self.layers = nn.ModuleList(MADE(code_size, hidden) for _ in range(layers))
 

@@ -47,15 +47,15 @@ class RowLayer(RecurrentLayer):
 
         It keeps all states so far, in a margin of zeros, and the inputs of the row.
         """
-        blank = self.lstm.state.new_zeros
+        blank = self.lstm.state_to_state.new_zeros
         inputs = blank(width + 1, self.left.in_features, 1, 1, count)
         states, cells = blank(2, height + 1, width + 2, self.lstm.width, count)
 
         def walk(row, column, h):
             inputs[column + 1] = h
             gates = self.from_input(h, inputs[column], z).movedim(1, 0)
-            window = states[row, column : column + 3].reshape(1, -1, 1, count)
-            state, cell = self.lstm.step(gates, window, cells[row, column + 1][None, :, None], self.lstm.state)
+            window = states[row, column : column + 3].flatten(0, 1)[None, :, None]
+            state, cell = self.lstm.step(gates, window, cells[row, column + 1][None, :, None], self.lstm.state_to_state)
             states[row + 1, column + 1], cells[row + 1, column + 1] = state[0, :, 0], cell[0, :, 0]
             return h + self.widen(state.movedim(0, 1))
 
