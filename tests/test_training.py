@@ -89,6 +89,27 @@ def test_too_few_images_for_a_batch_are_refused():
         fit(small_model(), negative_log_likelihood, IMAGES, Plan(5, 64), progress=False)
 
 
+@pytest.mark.parametrize(
+    "plan, message",
+    [
+        (dict(steps=-1), "steps must be a whole number, 0 or more; got -1"),
+        (dict(batch_size=0), "batch_size must be a whole number, 1 or more; got 0"),
+        (dict(warm_up=-1), "warm_up must"),
+        (dict(learning_rate=0.0), "must be positive, got 0.0 and 10.0"),
+        (dict(clip=-1.0), "must be positive, got 0.002 and -1.0"),
+    ],
+)
+def test_a_plan_that_no_run_can_follow_is_refused(plan, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**{"steps": 5, **plan})
+
+
+@pytest.mark.parametrize("option", ["every", "save_every"])
+def test_never_noting_or_never_saving_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option} must be a whole number, 1 or more; got 0"):
+        fit(small_model(), negative_log_likelihood, IMAGES, Plan(5, 16), progress=False, **{option: 0})
+
+
 def test_each_pass_shows_every_image_once_in_a_fresh_order():
     run = Fit(small_model(), negative_log_likelihood, torch.arange(12.0).view(12, 1, 1, 1), Plan(8, 3))
     passes = [torch.cat([run._batch(step)[0].flatten() for step in range(p * 4, p * 4 + 4)]) for p in range(2)]
@@ -129,9 +150,16 @@ def test_a_checkpoint_of_another_run_or_model_is_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match="plan was .*'seed': 0.*'seed': 7.*delete"):
         Fit(small_model(), negative_log_likelihood, IMAGES, Plan(3, 16, seed=7), path)
     with pytest.raises(CheckpointError, match="objective was None"):
-        Fit(small_model(), negative_log_likelihood, IMAGES, Plan(3, 16), path, about={"objective": "ELBO"})
+        fit(small_model(), elbo(), IMAGES, Plan(3, 16), checkpoint=path, about={"objective": "ELBO"}, progress=False)
     with pytest.raises(CheckpointError, match="another model"):
         Fit(PixelCNN((1, 4, 4), 8, 1), negative_log_likelihood, IMAGES, Plan(3, 16), path)
+
+
+@pytest.mark.parametrize("other", [[1, 2], torch.zeros(3), {"about": 3}, {"plan": {}}, None], ids=str)
+def test_a_file_of_something_else_is_refused_and_named(tmp_path, other):
+    torch.save(other, tmp_path / "run.pt")
+    with pytest.raises(CheckpointError, match="run.pt to start anew"):
+        Fit(small_model(), negative_log_likelihood, IMAGES, Plan(3, 16), tmp_path / "run.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])

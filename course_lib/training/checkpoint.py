@@ -1,7 +1,6 @@
 """A run's state on disk: whole or not there, and refused by any other run."""
 
 import os
-import pickle
 from pathlib import Path
 
 import torch
@@ -30,8 +29,8 @@ def read(path: Path, about: dict) -> dict:
     remedy = f"delete {path} to start anew"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["about"]
-    except (EOFError, KeyError, RuntimeError, OSError, pickle.UnpicklingError) as error:
+        found = dict(state["about"])
+    except Exception as error:
         raise CheckpointError(f"the checkpoint is damaged or none of ours ({error}): {remedy}") from error
     for name in sorted(about.keys() | found.keys()):
         if about.get(name) != found.get(name):

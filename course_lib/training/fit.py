@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_lib.data.noise import Shard
+from course_lib.models.checks import check_sizes
 from course_lib.training import checkpoint as checkpoints
 from course_lib.training.checkpoint import CheckpointError
 from course_lib.training.placement import Placement, compiled
@@ -29,6 +30,7 @@ class Plan:
     """How long and how fast to learn. `learning_rate` is the peak, reached after `warm_up` steps.
 
     `batch_size` counts the images of all processes together; `bf16` computes in bfloat16 where that is safe.
+    Raises ValueError for a number that no run can be made of.
     """
 
     steps: int
@@ -38,6 +40,12 @@ class Plan:
     seed: int = 0
     clip: float = 10.0
     bf16: bool = False
+
+    def __post_init__(self):
+        check_sizes(1, batch_size=self.batch_size)
+        check_sizes(0, steps=self.steps, warm_up=self.warm_up)
+        if not (self.learning_rate > 0 and self.clip > 0):
+            raise ValueError(f"learning_rate and clip must be positive, got {self.learning_rate} and {self.clip}")
 
     def rate_at(self, step: int) -> float:
         """Linear warm-up, then a cosine from the peak down to 1% of it."""
@@ -111,7 +119,9 @@ class Fit:
 
         Ctrl-C lets the step in hand end, and keeps what was learnt. With a checkpoint the run can be taken up again;
         without one the interrupt is passed on, so that nothing after it works on a half-trained model unawares.
+        Raises NotFinite at a term or a gradient that is no number, ValueError for an `every` or `save_every` under 1.
         """
+        check_sizes(1, every=every, save_every=save_every)
         self.model.train()
         try:
             with compiled(self.model) if self.placement.compile else contextlib.nullcontext():
@@ -235,6 +245,6 @@ class _Forward(nn.Module):
 def fit(
     model: nn.Module, objective: Objective, images: Float[Tensor, "n colours height width"], plan: Plan, **options
 ) -> History:
-    """Train `model` on `images`; the options are those of `Fit.run`, and Fit's `checkpoint` and `placement`."""
-    own = {name: options.pop(name) for name in ("checkpoint", "placement") if name in options}
+    """Train `model` on `images`; the options: those of `Fit.run`, and `checkpoint`, `about`, `placement` of `Fit`."""
+    own = {name: options.pop(name) for name in ("checkpoint", "about", "placement") if name in options}
     return Fit(model, objective, images, plan, **own).run(**options)
