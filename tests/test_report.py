@@ -15,8 +15,9 @@ from course_lib.measurement.likelihood import distortion_per_image
 from course_lib.measurement.mean import Mean
 from course_lib.measurement.probe import probe_accuracy
 from course_lib.measurement.report import report
-from course_lib.measurement.sharpness import gradient_energy, sharpness, undecided
+from course_lib.measurement.sharpness import gradient_energy, sharpness
 from course_lib.measurement.swapping import swapped_code_gap
+from course_lib.measurement.undecided import undecided
 from course_lib.models.encoders import MLPEncoder
 from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gaussian import DiagonalGaussian

@@ -1,12 +1,7 @@
-"""How sharp pictures are, and how undecided a model of binary pixels is."""
+"""How sharp pictures are, beside those of the data."""
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-
-from course_lib.models.autoregressive import Autoregressive
-from course_lib.models.outputs import Bernoulli
 
 
 def gradient_energy(images: Float[Tensor, "n colours height width"]) -> Float[Tensor, " n"]:
@@ -20,27 +15,10 @@ def sharpness(images: Float[Tensor, "n colours height width"], data: Float[Tenso
 
     Squares, because a blurred edge is as high as a sharp one: the sum of |x_i - x_j| along a row does not change. Of
     five such measures on binary digits it parted the mean images of a factorised VAE from the data most clearly.
-    Pixels drawn independently of each other look sharp to it: for those, ask `undecided`.
+    Pixels drawn independently of each other look sharp to it: for those, ask `course_lib.measurement.undecided`.
     Raises ValueError where the data are flat.
     """
     reference = float(gradient_energy(data).mean())
     if reference == 0:
         raise ValueError("the data have no edges to compare with: every image is flat")
     return float(gradient_energy(images).mean()) / reference
-
-
-@torch.no_grad()
-def undecided(
-    decoder: Autoregressive,
-    x: Float[Tensor, "batch colours height width"],
-    z: Float[Tensor, "batch code"] | None = None,
-) -> Float[Tensor, " batch"]:
-    """sum_i H(x_i | x_<i, z) of a decoder of binary pixels, on given images, in nats per image.
-
-    H = softplus(l) - l sigmoid(l) for a pixel of logit l. Zero where every pixel is settled by what came before it.
-    Raises ValueError for pixels that are not black or white.
-    """
-    if not isinstance(decoder.output, Bernoulli):
-        raise ValueError("the entropy of a pixel is measured here for black and white: the decoder's output is another")
-    logits = decoder(x, z)
-    return (F.softplus(logits) - logits * torch.sigmoid(logits)).sum(dim=(1, 2, 3))
