@@ -74,6 +74,18 @@ def test_what_is_called_resolved_is_within_a_nat_of_the_truth(dim, nats):
         assert abs(found.lower - nats) < 1 and abs(found.at_most - nats) < 1
 
 
+@pytest.mark.parametrize("dim, nats", [(2, 4), (8, 4.5), (32, 4.5), (32, 5)])
+def test_what_is_called_resolved_near_the_ceiling_is_short_by_a_nat_at_most(dim, nats):
+    """The aggregate is N(0, I) and log N = 5.5: the rate is the truth, but for the chance in it."""
+    noise, found = math.exp(-2 * nats / dim), []
+    for seed in range(12):
+        x = math.sqrt(1 - noise) * normal((250, dim), seeded(seed), LIKE)
+        found.append(information(VAE(Channel([noise] * dim), None, dim), x, seeded(100 + seed)))
+    short = torch.tensor([nats - one.lower for one in found if one.resolved])
+    print(f"{len(short)} of 12 resolved, short by {short.min():.2f} to {short.max():.2f} nats")
+    assert len(short) > 0 and short.max() < 1.2
+
+
 @pytest.mark.parametrize("dim, nats, n", [(1, 9, 200), (4, 12, 300), (32, 40, 500), (8, 6, 200)])
 def test_a_saturated_channel_is_called_not_resolved(dim, nats, n):
     found = information(*gaussian_channel(dim, nats, n, 0), seeded(0))

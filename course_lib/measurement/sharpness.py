@@ -13,8 +13,7 @@ def gradient_energy(images: Float[Tensor, "n colours height width"]) -> Float[Te
 def sharpness(images: Float[Tensor, "n colours height width"], data: Float[Tensor, "m colours height width"]) -> float:
     """The mean gradient energy of `images` over that of `data`: 1 is as sharp as the data, less is blur, more is noise.
 
-    Squares, because a blurred edge is as high as a sharp one: the sum of |x_i - x_j| along a row does not change. Of
-    five such measures on binary digits it parted the mean images of a factorised VAE from the data most clearly.
+    Squares, because a blurred edge is as high as a sharp one: the sum of |x_i - x_j| along a row does not change.
     Pixels drawn independently of each other look sharp to it: for those, ask `course_lib.measurement.undecided`.
     Raises ValueError where the data are flat.
     """
