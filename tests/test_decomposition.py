@@ -85,6 +85,7 @@ def test_the_first_part_is_the_lower_bound_of_the_information():
 def test_the_densities_are_the_written_out_mixtures():
     codes = linear_codes([[1.0, 0.3], [0.2, 1.0]], [0.5, 0.2], 7, 0)
     joint, marginals = aggregate_log_prob(codes.q, codes.z, block=3), marginal_log_prob(codes, block=3)
+    assert torch.equal(aggregate_log_prob(codes.q, codes.z[:2]), joint[:2]), "the mixture is of all, whatever is asked"
     deviation = (codes.q.log_var / 2).exp()
     for i in range(7):
         each = torch.distributions.Normal(codes.q.mu, deviation).log_prob(codes.z[i]).exp()

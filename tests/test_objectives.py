@@ -262,6 +262,17 @@ def test_a_warm_up_scales_free_bits_with_their_floor():
     assert losses[1] == pytest.approx(losses[0] / 2)
 
 
+def test_a_warm_up_keeps_the_schedule_of_what_it_warms():
+    class Growing(InfoVAE):
+        """An InfoVAE whose lambd is the step."""
+
+        def at(self, step):
+            return InfoVAE(self.alpha, float(step), self.divergence)
+
+    now = KLWarmUp(Growing(0.5, 1.0), 10).at(5)
+    assert now == InfoVAE(0.5, 5.0, warmth=0.5)
+
+
 def test_a_warm_up_that_is_not_asked_for_a_step_is_over():
     vae, x = small_vae(), black_and_white(6)
     assert torch.equal(KLWarmUp(elbo(), 10)(vae, x, seeded(1))["loss"], elbo()(vae, x, seeded(1))["loss"])
