@@ -352,7 +352,7 @@ def test_codes_of_64_dimensions_settle_at_the_priors_width_because_none_meets_it
 
 
 def test_stein_of_one_code_is_refused():
-    with pytest.raises(ValueError, match="two codes, got 1"):
+    with pytest.raises(ValueError, match="two codes, got 1: take a batch"):
         Stein()(torch.zeros(1, 2), None)
 
 

@@ -136,7 +136,7 @@ def test_mmd_sees_a_shifted_and_a_shrunken_aggregate(change):
 
 
 def test_mmd_of_one_sample_is_refused():
-    with pytest.raises(ValueError, match="two samples"):
+    with pytest.raises(ValueError, match="two samples on each side, got 1 and 5: take a batch"):
         mmd_squared(torch.zeros(1, 2), torch.zeros(5, 2))
 
 

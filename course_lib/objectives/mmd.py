@@ -57,7 +57,9 @@ def mmd_squared(
     Raises ValueError with fewer than two samples on a side. Source: Gretton et al. (2012), JMLR 13, lemma 6.
     """
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"the U-statistic needs two samples on each side, got {len(a)} and {len(b)}")
+        raise ValueError(
+            f"the U-statistic needs two samples on each side, got {len(a)} and {len(b)}: take a batch of two or more"
+        )
     return mean_off_diagonal(kernel(a, a)) + mean_off_diagonal(kernel(b, b)) - 2 * kernel(a, b).mean()
 
 

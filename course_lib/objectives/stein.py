@@ -89,7 +89,7 @@ class Stein:
     def __call__(self, z: Float[Tensor, "n code"], prior: Float[Tensor, "m code"]) -> Float[Tensor, ""]:
         """KSD^2 of the sample z of q(z), with Stein's direction as its gradient. The prior's sample is not needed."""
         if len(z) < 2:
-            raise ValueError(f"the U-statistic needs two codes, got {len(z)}")
+            raise ValueError(f"the U-statistic needs two codes, got {len(z)}: take a batch of two or more")
         value, phi = self.value_and_direction(z.detach())
         pull = -(phi * z).sum() / len(z)
         return value + (pull - pull.detach())
