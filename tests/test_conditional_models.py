@@ -15,7 +15,7 @@ import course_lib.models
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gated import GatedPixelCNN
-from course_lib.models.outputs import Bernoulli, Categorical, LogisticMixture
+from course_lib.models.outputs import Bernoulli, Categorical, Gaussian, LogisticMixture
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 
@@ -218,6 +218,15 @@ def test_a_sample_takes_one_uniform_number_for_each_value_and_image_in_reading_o
         x[:, colour, row, column] = (u < torch.sigmoid(model(x, z)[:, colour, row, column])).double()
     assert torch.equal(model.sample(4, drawn_by, z, cached=cached), x)
     assert torch.equal(drawn_by.get_state(), generator.get_state())
+
+
+@every_case
+def test_real_numbers_are_drawn_alike_both_ways_and_no_draw_carries_a_gradient(name):
+    """A Gaussian's draw is differentiable: without care an image would hold the graphs of all its pixels."""
+    way = CASES[name].ways[-1]
+    model, z = random_model(name, way, (1, 3, 4), Gaussian()), random_code(way, 3).requires_grad_()
+    cached, naive = (model.sample(3, seeded(7), z, cached=cached) for cached in (True, False))
+    assert torch.allclose(cached, naive, rtol=0, atol=1e-10) and not (cached.requires_grad or naive.requires_grad)
 
 
 @every_case

@@ -8,7 +8,7 @@ import torch
 
 from course_lib import zoo
 from course_lib.measurement.receptive_field import field_by_gradient, field_by_perturbation, is_past, plain_stack_field
-from course_lib.models.gated import GatedPixelCNN
+from course_lib.models.gated import GatedLayer, GatedPixelCNN
 from course_lib.models.masks import layer_radii
 from course_lib.models.pixelcnn import PixelCNN
 
@@ -109,6 +109,28 @@ def test_the_link_between_the_stacks_is_taken_before_the_gate():
         model.layers[0].vertical.bias[4:] = -1e3
         model.layers[0].link.weight[:, 4:] = 0
     assert int(seen_from_centre(model)[0].sum()) == 12
+
+
+@pytest.mark.parametrize("kind, channels", [("A", 1), ("B", 2)])
+def test_a_layer_is_its_formula_place_by_place(kind, channels):
+    """a from the rows above, b from the own row and from a; then the gates, and h + where there is an h of the past."""
+    torch.manual_seed(0)
+    layer, context = GatedLayer(kind, channels, 2, 1, 1, 3).double(), torch.rand(1, 8, 1, 1).double()
+    v, h = torch.randn(2, 1, channels, 4, 5, generator=torch.Generator().manual_seed(1)).double()
+    present, (to_a, to_b) = kind == "B", context.flatten().chunk(2)
+    vertical, horizontal = layer.vertical.weight, layer.horizontal.weight[:, :, 0]
+    new_v, new_h = layer(v, h, context)
+    for i, j in itertools.product(range(4), range(5)):
+        rows = range(i - 1, i + 1) if present else range(i - 1, i)
+        above = [(r, c) for r in rows for c in range(j - 1, j + 2) if 0 <= r and 0 <= c < 5]
+        row = [c for c in range(j - 1, j + present) if c >= 0]
+        a = layer.vertical.bias + to_a + sum(vertical[:, :, r - rows[0], c - j + 1] @ v[0, :, r, c] for r, c in above)
+        b = layer.link.weight[:, :, 0, 0] @ a + layer.link.bias + to_b
+        b = b + sum(horizontal[:, :, c - j + 1] @ h[0, :, i, c] for c in row)
+        gate_a, gate_b = (y[:2].tanh() * y[2:].sigmoid() for y in (a, b))
+        mixed = layer.mix.weight[:, :, 0, 0] @ gate_b + layer.mix.bias
+        assert torch.allclose(new_v[0, :, i, j], gate_a, rtol=0, atol=1e-12)
+        assert torch.allclose(new_h[0, :, i, j], h[0, :, i, j] + mixed if present else mixed, rtol=0, atol=1e-12)
 
 
 def test_only_the_first_layer_leaves_out_the_present():

@@ -13,7 +13,7 @@ from course_lib.measurement.receptive_field import (
     plain_stack_field,
 )
 from course_lib.models.masks import MaskedConv2d, causal_mask, colour_of_channel, raster_mask
-from course_lib.models.pixelcnn import PixelCNN
+from course_lib.models.pixelcnn import PixelCNN, ResidualBlock
 
 
 def random_image(shape, seed):
@@ -89,6 +89,13 @@ def test_the_past_is_what_a_reader_has_read_before_arriving(shape):
     for row, column, colour in itertools.product(range(height), range(width), range(colours)):
         assert torch.equal(is_past(shape, (colour, row, column)), read)
         read[colour, row, column] = True
+
+
+def test_a_block_adds_to_what_it_is_given():
+    block, h = ResidualBlock(2, 3, 1, 0), torch.randn(1, 4, 3, 3)
+    added = block(h, None) - h
+    torch.nn.init.zeros_(block.widen.weight)
+    assert torch.allclose(block(h, None), h + block.widen.bias[:, None, None]) and added.std() > 0
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -180,6 +180,23 @@ def test_cached_sampling_takes_each_lstm_step_of_a_pixel_once(build, per_pixel, 
 
 @both_models
 @pytest.mark.parametrize("conditioning", ["bias", "maps"])
+def test_a_stepper_holds_no_graph_even_where_gradients_are_on(build, conditioning):
+    """The states of a picture would keep the graph of every step before."""
+    model = random_model(build, (1, 2, 3), code_size=2, conditioning=conditioning)
+    step = model.stepper(random_images(2, (1, 2, 3)), torch.ones(2, 2).double().requires_grad_())
+    assert not any(step(row, column, 0).requires_grad for row in range(2) for column in range(3))
+
+
+@both_models
+@pytest.mark.parametrize("first_kernel", [5, 9])
+def test_the_first_filter_may_be_larger_than_the_picture(build, first_kernel):
+    model = random_model(build, (3, 2, 4), width=6, depth=2, first_kernel=first_kernel)
+    drawn = [model.sample(5, seeded(0), cached=cached) for cached in (True, False)]
+    assert torch.equal(*drawn) and 0 < drawn[0].mean() < 1
+
+
+@both_models
+@pytest.mark.parametrize("conditioning", ["bias", "maps"])
 def test_every_weight_learns_in_float_and_under_bfloat16(build, conditioning):
     arguments = dict(width=12, depth=2, first_kernel=3, code_size=2, conditioning=conditioning)
     model = random_model(build, (3, 4, 5), **arguments).float().train()
