@@ -247,6 +247,13 @@ class Mixture:
         return side + shrunken(draws(count, dim, generator))
 
 
+@pytest.mark.parametrize("dim", DIMS)
+def test_the_kernels_of_stein_have_the_widths_they_name(dim):
+    half, whole = (torch.full((1, 1), width) for width in (dim / 2, float(dim)))
+    assert float(KERNELS["imq"](half, dim)[0]) == pytest.approx(0.5**0.5)
+    assert float(KERNELS["rbf"](whole, dim)[0]) == pytest.approx(math.exp(-1))
+
+
 SCORES = {"standard normal": standard_normal_score, "mixture": score_of(Mixture())}
 
 

@@ -162,10 +162,12 @@ def test_both_bounds_are_the_sums_written_out(n, block):
     codes = encode_all(*gaussian_channel(2, 1.5, n, 0), seeded(0))
     density = torch.distributions.Normal(codes.q.mu[None], (codes.q.log_var / 2).exp()[None])
     p = density.log_prob(codes.z[:, None]).sum(2).exp().tolist()
-    lower = sum(math.log(p[i][i] / (sum(p[i]) / n)) for i in range(n)) / n
+    gains = torch.tensor([math.log(p[i][i] / (sum(p[i]) / n)) for i in range(n)], dtype=torch.float64)
+    lower = float(gains.mean())
     upper = sum(math.log(p[i][i] / ((sum(p[i]) - p[i][i]) / (n - 1))) for i in range(n)) / n
     found = information_of(codes, block)
     assert (found.lower, found.upper) == (pytest.approx(lower, abs=1e-9), pytest.approx(upper, abs=1e-9))
+    assert found.standard_error == pytest.approx(float(gains.std()) / n**0.5)
 
 
 def test_float32_codes_are_measured_in_float64():

@@ -101,7 +101,7 @@ def test_refitting_leaves_the_decoder_the_prior_and_the_vae_as_they_were():
     begin = [p.clone() for p in fresh.parameters()]
     for encoder in (None, fresh):
         new = refit(vae, x, seeded(1), encoder, steps=3, batch_size=8)
-        assert new.decoder is vae.decoder and new.prior is vae.prior
+        assert new.decoder is vae.decoder and new.prior is vae.prior and not new.encoder.training
         assert not any(torch.equal(a, b) for a, b in zip(new.encoder.parameters(), _start(vae, encoder), strict=True))
     assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in vae.parameters()) and not vae.decoder.training

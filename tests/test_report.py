@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 from course_lib import zoo
 from course_lib.data import Split, digits
 from course_lib.data.noise import normal, uniform
-from course_lib.measurement.codes import encode_all
+from course_lib.measurement.codes import encode_all, rate_per_dimension
+from course_lib.measurement.information import Information
 from course_lib.measurement.likelihood import distortion_per_image
 from course_lib.measurement.mean import Mean
 from course_lib.measurement.probe import probe_accuracy
@@ -65,6 +67,9 @@ def test_a_report_joins_the_single_measurements():
     low, high = found.aggregate_gap
     assert low == pytest.approx(found.rate.value - found.information.at_most) and low >= -1e-9
     assert high == pytest.approx(found.rate.value - found.information.lower)
+    bounded = replace(found, information=Information(lower=2.0, upper=9.0, ceiling=5.0, rate=2.5))
+    assert bounded.aggregate_gap == (0.0, 0.5), "the rate is the smaller upper bound"
+    assert found.active_by_rate == int((rate_per_dimension(codes) > 0.01).sum()) > 0
     assert found.nll.nats < found.distortion.value + found.rate.value + 1
     assert found.probe is None and "probe" not in str(found)
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from course_lib.data import binarise
 from course_lib.measurement.information import information, pairwise_log_prob
 from course_lib.measurement.likelihood import exact_nll, iwae_log_prob
 from course_lib.measurement.mean import Mean
@@ -182,6 +183,15 @@ def test_exact_nll_of_an_even_coin_is_log_two_per_pixel():
     found = exact_nll(model, torch.rand(30, 1, 3, 3, generator=seeded(0)), seed=0)
     assert found.nats == pytest.approx(9 * math.log(2), abs=1e-5)
     assert found.standard_error == pytest.approx(0, abs=1e-5) and "seed 0" in found.binarisation
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_exact_nll_is_that_of_the_binarisation_it_names(seed):
+    torch.manual_seed(0)
+    model, grey = PixelCNN((1, 3, 3), 4, 1), torch.rand(30, 1, 3, 3, generator=seeded(0))
+    with torch.no_grad():
+        expected = -model.log_prob(binarise(grey, seeded(seed))).mean()
+    assert exact_nll(model, grey, seed).nats == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_information_in_blocks_is_the_information_in_one_piece():

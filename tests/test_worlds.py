@@ -560,6 +560,8 @@ def test_gaussian_posteriors_at_all_the_data_inform_while_the_unseen_image_makes
     world, table = world_of_posteriors(q, data, z), gaussian_table(q, z)
     assert torch.allclose(world.log_posterior()[:2].exp(), table, atol=1e-12), "the posterior is q, at all the data"
     assert torch.allclose(world.log_likelihood.exp().sum(1), torch.ones_like(z))
+    left_over = world.log_likelihood.exp()[:, 2]
+    assert abs(left_over.min()) < 1e-12, "no larger share of the prior would do"
     own = world.log_prob().exp()
     assert own[2] > 0.1 and torch.allclose(own[:2] / own[:2].sum(), data)
     full = world.log_posterior().exp()
