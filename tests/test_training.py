@@ -117,6 +117,14 @@ def test_each_pass_shows_every_image_once_in_a_fresh_order():
     assert passes[0].tolist() != passes[1].tolist()
 
 
+def test_each_step_has_noise_of_its_own_and_the_same_in_every_run_of_the_plan():
+    def noise(step, seed=0):
+        run = Fit(small_model(), negative_log_likelihood, IMAGES, Plan(8, 16, seed=seed))
+        return torch.rand(3, generator=run._batch(step)[1]).tolist()
+
+    assert noise(5) == noise(5) and len({tuple(noise(step, seed)) for step in range(4) for seed in range(2)}) == 8
+
+
 def test_learning_rate_rises_then_falls():
     plan = Plan(100, learning_rate=1.0, warm_up=10)
     rates = [plan.rate_at(step) for step in range(100)]
@@ -311,15 +319,26 @@ def test_a_failure_after_the_weights_moved_leaves_the_last_sound_checkpoint(tmp_
     assert Fit(small_model(), Failing(), IMAGES, Plan(10, 16), tmp_path / "run.pt").step == 3
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_run_killed_at_twenty_random_moments_ends_with_the_weights_of_an_unkilled_one(tmp_path):
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What killed_runs.py found, in a process of its own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
     script = Path(__file__).with_name("killed_runs.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])}
-    done = subprocess.run([sys.executable, script, tmp_path], env=environment, capture_output=True, text=True)
+    command = [sys.executable, script, tmp_path_factory.mktemp("killed")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["kills"] == 20 and found["same"]
-    assert len({step for step in found["reached"] if 0 < step < 200}) > 3
+    return json.loads(done.stdout)
+
+
+def test_a_run_killed_at_twenty_random_moments_ends_with_the_weights_of_an_unkilled_one(killed):
+    assert killed["kills"] == 20 and killed["same"]
+    assert len({step for step in killed["reached"] if 0 < step < 100}) > 3
+
+
+def test_importing_the_loop_does_not_import_fabric(killed):
+    assert not killed["fabric_unasked"]
 
 
 # Where it runs
@@ -363,9 +382,3 @@ def test_compiled_networks_are_called_in_training_and_plain_ones_after_it(monkey
 def test_hardware_that_is_not_there_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Placement(**options)
-
-
-def test_importing_the_loop_does_not_import_fabric():
-    script = "import sys, course_lib.training.fit; print('lightning_fabric' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
