@@ -163,3 +163,12 @@ def test_codes_and_their_rate_are_not_rounded_to_half_precision(encoder):
         z, rate = q.sample(torch.Generator().manual_seed(0)), q.kl_to_standard_normal()
     assert z.dtype == rate.dtype == torch.float32
     assert not torch.equal(z, z.bfloat16().float())
+
+
+@pytest.mark.parametrize("encoder", [MLPEncoder, ConvEncoder])
+@pytest.mark.parametrize(
+    "x, said", [(torch.rand(2, 1, 9, 8), "expected images"), (torch.ones(2, 1, 8, 8).long(), "x.float")]
+)
+def test_images_of_another_size_or_kind_are_refused(encoder, x, said):
+    with pytest.raises(ValueError, match=said):
+        encoder((1, 8, 8), 4)(x)

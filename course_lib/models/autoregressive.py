@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from course_lib.data.noise import uniform
-from course_lib.models.checks import check_image_shape, check_sizes
+from course_lib.models.checks import check_image_shape, check_images, check_sizes
 from course_lib.models.outputs import Bernoulli, Output
 
 Step = Callable[[int, int, int], Float[Tensor, "count size"]]
@@ -43,10 +43,7 @@ class Autoregressive(nn.Module):
 
         Raises ValueError for images of another shape, of whole numbers, or with values that the output cannot take.
         """
-        if tuple(x.shape[1:]) != self.image_shape:
-            raise ValueError(f"expected images of shape [batch, {self.image_shape}], got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise ValueError(f"pixels must be floating-point numbers, got {x.dtype}: use x.float()")
+        check_images(x, self.image_shape)
         self.output.check(x)
         return self.output.log_prob(self(x, z).to(x.dtype), x).sum(dim=(1, 2, 3))
 

@@ -1,6 +1,9 @@
-"""Arguments that no model can be built from, refused by name."""
+"""What no model can be built from, or fed with, refused by name."""
 
 from numbers import Integral
+
+from jaxtyping import Float
+from torch import Tensor
 
 
 def check_sizes(least: int, **sizes: int) -> None:
@@ -18,3 +21,11 @@ def check_image_shape(image_shape: tuple[int, int, int]) -> None:
             f"image_shape is (colours, height, width), (1, 28, 28) for MNIST; got {image_shape!r}: "
             "of a batch of images it is tuple(x.shape[1:])"
         )
+
+
+def check_images(x: Float[Tensor, "batch colours height width"], image_shape: tuple[int, int, int]) -> None:
+    """Raises ValueError for images of another shape, or of whole numbers."""
+    if tuple(x.shape[1:]) != image_shape:
+        raise ValueError(f"expected images of shape [batch, {image_shape}], got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"pixels must be floating-point numbers, got {x.dtype}: use x.float()")
