@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from course_lib.benchmarks import run
 from course_lib.benchmarks.information import meter
 from course_lib.benchmarks.objectives import DIVERGENCES, objective_step
-from course_lib.benchmarks.report import Report, ratios
+from course_lib.benchmarks.report import Report, ratios, spread
 from course_lib.benchmarks.timing import Timing, peak_memory, side_by_side
 from course_lib.benchmarks.training import ALONE, WITH_CODE, training_step
 
@@ -17,13 +18,20 @@ def test_ways_take_turns_after_one_warm_up_each():
     log = []
     timings = side_by_side({name: lambda name=name: log.append(name) for name in "ab"}, calls=3)
     assert "".join(log) == "abababab"
-    assert all(t.calls == 3 and t.fastest <= t.median <= t.slowest for t in timings.values())
+    assert all(len(t.seconds) == 3 and min(t.seconds) <= t.median <= max(t.seconds) for t in timings.values())
 
 
-def test_a_ratio_is_to_the_reference():
-    timings = {"slow": Timing(6.0, 5.0, 9.0, 3), "quick": Timing(2.0, 1.0, 3.0, 3)}
-    found = {row["way"]: row["times quick"] for row in ratios(timings, "quick")}
-    assert found == {"slow": 3.0, "quick": 1.0}
+def test_a_ratio_is_taken_call_by_call():
+    """A slow spell in the second round leaves the median of the ratios alone."""
+    timings = {"slow": Timing((6.0, 50.0, 6.0)), "quick": Timing((2.0, 10.0, 3.0))}
+    slow, quick = ratios(timings, "quick")
+    assert (slow["times quick"], slow["times quick, 25%"], slow["times quick, 75%"]) == (3.0, 2.5, 4.0)
+    assert quick["times quick"] == 1.0 and slow["seconds"] == 6.0
+
+
+def test_quartiles_are_those_of_numpy():
+    values = (3.0, 1.0, 4.0, 1.5, 9.0, 2.6)
+    assert list(spread("s", values).values()) == pytest.approx(np.percentile(values, [50, 25, 75]))
 
 
 def allocate(mebibytes):

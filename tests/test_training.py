@@ -14,8 +14,11 @@ import torch
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.vae import pixelcnn_vae
 from course_lib.objectives.adversary import Adversary
+from course_lib.objectives.dynamic import DynamicBinarisation
+from course_lib.objectives.free_bits import FreeBits
 from course_lib.objectives.infovae import InfoVAE, elbo
 from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.objectives.stein import Stein
 from course_lib.objectives.warm_up import KLWarmUp
 from course_lib.training.fit import CheckpointError, Fit, NotFinite, Plan, fit
 from course_lib.training.placement import Placement
@@ -168,6 +171,23 @@ def test_a_file_of_something_else_is_refused_and_named(tmp_path, other):
     torch.save(other, tmp_path / "run.pt")
     with pytest.raises(CheckpointError, match="run.pt to start anew"):
         Fit(small_model(), negative_log_likelihood, IMAGES, Plan(3, 16), tmp_path / "run.pt")
+
+
+def test_a_checkpoint_of_another_objective_is_refused_by_name(tmp_path):
+    vae, path = small_vae(), tmp_path / "run.pt"
+    with_adversary = InfoVAE(0.5, 2.0, Adversary(vae.code_size, seed=1))
+    fit(vae, KLWarmUp(with_adversary, 5), IMAGES, Plan(3, 16), checkpoint=path, progress=False)
+    for other in (elbo(), KLWarmUp(with_adversary, 6), KLWarmUp(InfoVAE(0.5, 2.0, Adversary(2, seed=2)), 5)):
+        with pytest.raises(CheckpointError, match="objective was KLWarmUp.*and is now.*delete"):
+            Fit(small_vae(), other, IMAGES, Plan(3, 16), path)
+    again = KLWarmUp(InfoVAE(0.5, 2.0, Adversary(vae.code_size, seed=1)), 5)
+    assert Fit(small_vae(), again, IMAGES, Plan(3, 16), path).step == 3
+
+
+def test_no_objective_of_the_library_is_told_by_its_address():
+    adversary, stein = InfoVAE(0.5, 2.0, Adversary(2)), InfoVAE(0.5, 2.0, Stein())
+    for objective in (elbo(), FreeBits(0.1), DynamicBinarisation(KLWarmUp(adversary, 5)), stein):
+        assert " at 0x" not in repr(objective) and type(objective).__name__ in repr(objective)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])

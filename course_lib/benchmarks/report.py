@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,19 +39,17 @@ class Report:
 
 
 def ratios(timings: dict[str, Timing], reference: str, column: str = "way") -> list[Row]:
-    """A row for each way: seconds (median, fastest, slowest) and how many times as long as the reference it takes."""
-    base = timings[reference].median
+    """A row for each way: seconds, and how many times as long as the reference it takes, with the quartiles of both."""
     return [
-        {
-            column: name,
-            "seconds": t.median,
-            "fastest": t.fastest,
-            "slowest": t.slowest,
-            "calls": t.calls,
-            f"times {reference}": t.median / base,
-        }
+        {column: name, **spread("seconds", t.seconds), **spread(f"times {reference}", t.times(timings[reference]))}
         for name, t in timings.items()
     ]
+
+
+def spread(name: str, values: tuple[float, ...]) -> Row:
+    """The median under `name`, and the quartiles beside it."""
+    low, middle, high = statistics.quantiles(values, method="inclusive") if len(values) > 1 else 3 * values
+    return {name: middle, f"{name}, 25%": low, f"{name}, 75%": high}
 
 
 def _cell(value: str | float) -> str:

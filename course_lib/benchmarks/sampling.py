@@ -1,11 +1,14 @@
 """Cached against naive sampling, and both against the floor: one forward pass over the full images."""
 
+import statistics
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from course_lib.benchmarks.report import Report, Row
-from course_lib.benchmarks.timing import side_by_side
+from course_lib.benchmarks.report import Report, Row, spread
+from course_lib.benchmarks.timing import seconds_of, side_by_side
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.pixelcnn import PixelCNN
@@ -50,26 +53,25 @@ def _row(model: Autoregressive, count: int, device: str, calls: int) -> Row:
         "one pass, s": one_pass.median,
         "naive, s": PIXELS * one_pass.median,
         "cached, s": cached.median,
-        "cached, slowest": cached.slowest,
-        "naive / cached": PIXELS * one_pass.median / cached.median,
-        "cached / floor": cached.median / one_pass.median,
+        **spread("naive / cached", tuple(PIXELS * ratio for ratio in one_pass.times(cached))),
+        "cached / floor": statistics.median(cached.times(one_pass)),
         "images/s": count / cached.median,
     }
 
 
+@torch.inference_mode()
 def naive_in_full(device: str, calls: int) -> Iterator[Report]:
-    """The naive loop run to its end once, to hold the reckoning above against: 64 images of the gated model."""
+    """The naive loop run to its end, once, to hold the reckoning above against: 64 images of the gated model."""
     torch.manual_seed(0)
     model = next(iter(MODELS.values()))().to(device).eval()
-    ways = {cached: lambda cached=cached: _draw(model, cached) for cached in (True, False)}
     drawn, seconds = {}, {}
-    for cached, work in ways.items():
-        timing = side_by_side({"once": lambda: drawn.__setitem__(cached, work())}, 1, device)["once"]
-        seconds[cached] = timing.median
+    model(torch.zeros(64, *SHAPE, device=device))
+    for cached in (True, False):
+        seconds[cached] = seconds_of(lambda cached=cached: drawn.update({cached: _draw(model, cached)}), device)
     rows = [{"cached, s": seconds[True], "naive, s": seconds[False], "naive / cached": seconds[False] / seconds[True]}]
     same = f"Pixels that differ: {int((drawn[True] != drawn[False]).sum())} of {drawn[True].numel()}."
     yield Report("sampling_in_full", "64 images, the naive loop run to its end", hardware(device), rows, (same,))
 
 
-def _draw(model: Autoregressive, cached: bool):
+def _draw(model: Autoregressive, cached: bool) -> Float[Tensor, "64 colours height width"]:
     return model.sample(64, torch.Generator().manual_seed(0), cached=cached, progress=not cached)

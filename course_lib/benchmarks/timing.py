@@ -15,12 +15,18 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: the median over `calls`, with the fastest and the slowest."""
+    """Seconds of each call."""
 
-    median: float
-    fastest: float
-    slowest: float
-    calls: int
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median over the calls."""
+        return statistics.median(self.seconds)
+
+    def times(self, other: "Timing") -> tuple[float, ...]:
+        """How many times as long as `other` it took, call by call: what slows a machine for a while slows both."""
+        return tuple(own / its for own, its in zip(self.seconds, other.seconds, strict=True))
 
 
 def side_by_side(ways: dict[str, Work], calls: int, device: str = "cpu") -> dict[str, Timing]:
@@ -31,7 +37,7 @@ def side_by_side(ways: dict[str, Work], calls: int, device: str = "cpu") -> dict
     for _ in range(calls):
         for name, work in ways.items():
             found[name].append(seconds_of(work, device))
-    return {name: Timing(statistics.median(s), min(s), max(s), calls) for name, s in found.items()}
+    return {name: Timing(tuple(seconds)) for name, seconds in found.items()}
 
 
 def seconds_of(work: Work, device: str = "cpu") -> float:

@@ -1,11 +1,12 @@
 """Images per second and peak memory in training, for each model at the papers' picture size."""
 
+import statistics
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-from course_lib.benchmarks.report import Report, Row
+from course_lib.benchmarks.report import Report, Row, spread
 from course_lib.benchmarks.timing import Timing, Work, peak_memory, side_by_side
 from course_lib.data.noise import uniform
 from course_lib.models.encoders import ConvEncoder
@@ -66,9 +67,7 @@ def training(device: str, calls: int) -> Iterator[Report]:
 def _row(name: str, timing: Timing, reference: Timing, device: str) -> Row:
     return {
         "model": name,
-        "images/s": BATCH / timing.median,
-        "slowest": BATCH / timing.slowest,
-        "fastest": BATCH / timing.fastest,
-        "times PixelCNN's seconds": timing.median / reference.median,
+        **spread("images/s", tuple(BATCH / s for s in timing.seconds)),
+        "times PixelCNN's seconds": statistics.median(timing.times(reference)),
         "peak MiB": peak_memory(training_step, name, device, device=device),
     }

@@ -56,8 +56,12 @@ class Adversary:
         if steps < 1:
             raise ValueError(f"an adversary that takes {steps} steps on a batch learns nothing: choose at least 1")
         self.steps = steps
+        self.settings = f"hidden={hidden}, seed={seed}, steps={steps}, learning_rate={learning_rate}"
         self.discriminator = Discriminator(code_size, hidden, torch.Generator().manual_seed(seed))
         self.optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=learning_rate)
+
+    def __repr__(self) -> str:
+        return f"Adversary({self.settings})"
 
     def __call__(self, z: Float[Tensor, "n code"], prior: Float[Tensor, "m code"]) -> Float[Tensor, ""]:
         """mean_i T(z_i), in nats; the prior's sample is needed for learning only."""

@@ -45,6 +45,9 @@ class Wrapper(Objective):
     def __init__(self, inner: Objective):
         self.inner = inner
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r})"
+
     def after_step(self) -> None:
         """The inner objective's."""
         self.inner.after_step()

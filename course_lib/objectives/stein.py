@@ -1,7 +1,7 @@
 """Stein's way: the prior known by its score alone, as a discrepancy and as a direction to move the codes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -74,7 +74,7 @@ class Stein:
     """
 
     kernel: str = "imq"
-    score: Score = standard_normal_score
+    score: Score = field(default=standard_normal_score, repr=False)
     unit: ClassVar[str] = "nats per unit step"
 
     def __post_init__(self):

@@ -24,6 +24,9 @@ class KLWarmUp(Wrapper):
         super().__init__(inner.warmed(1.0))
         self.steps = steps
 
+    def __repr__(self) -> str:
+        return f"KLWarmUp({self.inner!r}, steps={self.steps})"
+
     def __call__(
         self, model: nn.Module, x: Float[Tensor, "batch colours height width"], generator: torch.Generator
     ) -> Terms:

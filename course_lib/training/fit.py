@@ -16,13 +16,13 @@ from tqdm.auto import tqdm
 
 from course_lib.data.noise import Shard
 from course_lib.models.checks import check_sizes
+from course_lib.objectives.objective import Objective, Terms
 from course_lib.training import checkpoint as checkpoints
 from course_lib.training.checkpoint import CheckpointError
 from course_lib.training.placement import Placement, compiled
 from course_lib.training.stopping import stop_signal
 
-Terms = dict[str, Float[Tensor, ""]]
-Objective = Callable[[nn.Module, Tensor, torch.Generator], Terms]
+Loss = Objective | Callable[[nn.Module, Tensor, torch.Generator], Terms]
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ class Fit:
     weights, the optimiser, and the state of an objective that has one. Of several processes each takes its rows of the
     batch and of the noise, and the gradients are averaged: together they do what one process would.
 
-    `checkpoint` is a file; `about` is what else identifies the run. The model is moved to the placement's device.
+    `checkpoint` is a file; the plan, an objective of the library and `about` identify the run. The model is moved to
+    the placement's device.
     Raises CheckpointError for a checkpoint of another run, ValueError where a batch cannot be made or shared.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        objective: Objective,
+        objective: Loss,
         images: Float[Tensor, "n colours height width"],
         plan: Plan,
         checkpoint: Path | None = None,
@@ -97,7 +98,8 @@ class Fit:
     ):
         self.model, self.objective, self.plan, self.placement = model, objective, plan, placement
         self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.about = json.loads(json.dumps({"plan": asdict(plan), **(about or {})}))
+        told = {"objective": repr(objective)} if isinstance(objective, Objective) else {}
+        self.about = json.loads(json.dumps({"plan": asdict(plan), **told, **(about or {})}))
         self.optimiser = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
         self.step, self.seconds, self.history = 0, 0.0, History()
         self.fabric = placement.start(plan.bf16)
@@ -243,7 +245,7 @@ class _Forward(nn.Module):
 
 
 def fit(
-    model: nn.Module, objective: Objective, images: Float[Tensor, "n colours height width"], plan: Plan, **options
+    model: nn.Module, objective: Loss, images: Float[Tensor, "n colours height width"], plan: Plan, **options
 ) -> History:
     """Train `model` on `images`; the options: those of `Fit.run`, and `checkpoint`, `about`, `placement` of `Fit`."""
     own = {name: options.pop(name) for name in ("checkpoint", "about", "placement") if name in options}
