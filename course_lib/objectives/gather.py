@@ -4,7 +4,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 
 def whole_batch(z: Float[Tensor, "rows code"]) -> Float[Tensor, "batch code"]:
@@ -17,4 +16,7 @@ def whole_batch(z: Float[Tensor, "rows code"]) -> Float[Tensor, "batch code"]:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return z
+    # Not there in every build of PyTorch, and not needed by one process.
+    from torch.distributed.nn.functional import all_gather
+
     return torch.cat(all_gather(z.contiguous()))

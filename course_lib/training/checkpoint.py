@@ -29,6 +29,8 @@ def read(path: Path, about: dict) -> dict:
     remedy = f"delete {path} to start anew"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError(f"it holds a {type(state).__name__}")
         found = dict(state["about"])
     except Exception as error:
         raise CheckpointError(f"the checkpoint is damaged or none of ours ({error}): {remedy}") from error
