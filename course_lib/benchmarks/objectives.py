@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from course_lib.benchmarks.report import Report, ratios
+from course_lib.benchmarks.steps import SHAPE, step_of
 from course_lib.benchmarks.timing import Work, side_by_side
-from course_lib.data.noise import uniform
 from course_lib.models.encoders import ConvEncoder
 from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.vae import VAE
@@ -16,7 +16,7 @@ from course_lib.objectives.mmd import MMD
 from course_lib.objectives.stein import Stein
 from course_lib.zoo.train import hardware
 
-SHAPE, CODE, BATCH = (1, 28, 28), 32, 128
+CODE, BATCH = 32, 128
 DIVERGENCES = {
     "MMD, IMQ": lambda: MMD("imq"),
     "MMD, RBF": lambda: MMD("rbf"),
@@ -29,18 +29,8 @@ def objective_step(divergence: str | None, device: str = "cpu", batch: int = BAT
     """One step of the gated VAE under the ELBO (None) or an InfoVAE with the named divergence."""
     torch.manual_seed(0)
     decoder = GatedPixelCNN(SHAPE, width=32, depth=6, code_size=CODE)
-    vae = VAE(ConvEncoder(SHAPE, CODE), decoder, CODE).to(device)
     objective = elbo() if divergence is None else InfoVAE(0.8, 50.0, DIVERGENCES[divergence]())
-    x = (uniform((batch, *SHAPE), torch.Generator().manual_seed(0), like=torch.empty(0)) < 0.2).float().to(device)
-    generator, optimiser = torch.Generator().manual_seed(1), torch.optim.Adam(vae.parameters())
-
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        objective(vae, x, generator)["loss"].backward()
-        optimiser.step()
-        objective.after_step()
-
-    return step
+    return step_of(VAE(ConvEncoder(SHAPE, CODE), decoder, CODE), objective, batch, device)
 
 
 def objectives(device: str, calls: int) -> Iterator[Report]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.benchmarks.report import Report, Row, spread
+from course_lib.benchmarks.steps import SHAPE
 from course_lib.benchmarks.timing import seconds_of, side_by_side
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.gated import GatedPixelCNN
@@ -15,7 +16,6 @@ from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelrnn import DiagonalBiLSTM, RowLSTM
 from course_lib.zoo.train import hardware
 
-SHAPE = (1, 28, 28)
 PIXELS = SHAPE[1] * SHAPE[2]
 MODELS = {
     "GatedPixelCNN, 7 layers, 64 channels": lambda: GatedPixelCNN(SHAPE, width=64, depth=6),

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from course_lib.benchmarks.report import Report, Row, spread
+from course_lib.benchmarks.steps import SHAPE, step_of
 from course_lib.benchmarks.timing import Timing, Work, peak_memory, side_by_side
-from course_lib.data.noise import uniform
 from course_lib.models.encoders import ConvEncoder
 from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gated import GatedPixelCNN
@@ -20,7 +20,7 @@ from course_lib.objectives.infovae import elbo
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.zoo.train import hardware
 
-SHAPE, CODE, BATCH = (1, 28, 28), 32, 32
+CODE, BATCH = 32, 32
 ALONE = {
     "PixelCNN": lambda: PixelCNN(SHAPE, width=32, depth=7),
     "GatedPixelCNN": lambda: GatedPixelCNN(SHAPE, width=32, depth=6),
@@ -41,19 +41,9 @@ def _vae(decoder: nn.Module, prior: nn.Module | None = None) -> VAE:
 
 
 def training_step(name: str, device: str = "cpu", batch: int = BATCH) -> Work:
-    """One step of a named model on `batch` random binary images: loss, gradients, Adam."""
+    """One step of a named model."""
     torch.manual_seed(0)
-    model = (ALONE | WITH_CODE)[name]().to(device)
-    objective = negative_log_likelihood if name in ALONE else elbo()
-    x = (uniform((batch, *SHAPE), torch.Generator().manual_seed(0), like=torch.empty(0)) < 0.2).float().to(device)
-    generator, optimiser = torch.Generator().manual_seed(1), torch.optim.Adam(model.parameters())
-
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        objective(model, x, generator)["loss"].backward()
-        optimiser.step()
-
-    return step
+    return step_of((ALONE | WITH_CODE)[name](), negative_log_likelihood if name in ALONE else elbo(), batch, device)
 
 
 def training(device: str, calls: int) -> Iterator[Report]:
