@@ -10,8 +10,13 @@ from course_lib.benchmarks import run
 from course_lib.benchmarks.information import meter
 from course_lib.benchmarks.objectives import DIVERGENCES, objective_step
 from course_lib.benchmarks.report import Report, ratios, spread
+from course_lib.benchmarks.sampling import _row as sampling_row
+from course_lib.benchmarks.steps import SHAPE, step_of
 from course_lib.benchmarks.timing import Timing, peak_memory, side_by_side
 from course_lib.benchmarks.training import ALONE, WITH_CODE, training_step
+from course_lib.models.gated import GatedPixelCNN
+from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.objectives.objective import Objective
 
 
 def test_ways_take_turns_after_one_warm_up_each():
@@ -75,6 +80,30 @@ def test_each_benchmarked_training_step_runs(name):
 @pytest.mark.parametrize("divergence", [None, *DIVERGENCES])
 def test_each_benchmarked_objective_runs(divergence):
     objective_step(divergence, batch=2)()
+
+
+def test_a_step_that_is_timed_does_all_of_a_training_step():
+    """Weights move by Adam, then what plays against the model learns; nothing that costs time is left out."""
+    log, model = [], GatedPixelCNN(SHAPE, width=2, depth=0)
+    before = model.last.bias.detach().clone()
+
+    class Watched(Objective):
+        def __call__(self, model, x, generator):
+            log.append(tuple(x.shape))
+            return negative_log_likelihood(model, x, generator)
+
+        def after_step(self):
+            log.append(bool((model.last.bias != before).all()))
+
+    step_of(model, Watched(), 3, "cpu")()
+    assert log == [(3, *SHAPE), True]
+
+
+def test_sampling_is_reckoned_in_passes_over_the_full_images():
+    row = sampling_row(GatedPixelCNN(SHAPE, width=2, depth=0).eval(), 2, "cpu", 1)
+    assert row["images"] == 2 and row["naive, s"] == pytest.approx(28 * 28 * row["one pass, s"])
+    assert row["naive / cached"] == pytest.approx(row["naive, s"] / row["cached, s"])
+    assert row["cached / floor"] == pytest.approx(row["cached, s"] / row["one pass, s"])
 
 
 def test_the_meter_is_read_on_as_many_codes_as_asked():
