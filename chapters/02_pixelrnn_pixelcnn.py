@@ -39,15 +39,7 @@ from matplotlib.patches import Rectangle
 
 from course_lib import zoo
 from course_lib.data import digits
-from course_lib.figures.style import BLUE, FAINT, INK, VERMILION, figure, image_grid, show
-from course_lib.measurement.ledger import ClaimsTable, confirm, result
-from course_lib.measurement.receptive_field import field_by_gradient, field_by_perturbation, is_past, plain_stack_field
-from course_lib.models.masks import MaskedConv2d, causal_mask, raster_mask
-from course_lib.models.pixelcnn import PixelCNN
-from course_lib.objectives.likelihood import negative_log_likelihood
-from course_lib.training.fit import Plan, fit
-from course_lib.widgets import Choice, Explorer, IntRange
-from course_lib.zoo.experiments import (
+from course_lib.experiments.chapter_02 import (
     LIVE,
     PEEK,
     independent_nll,
@@ -56,6 +48,14 @@ from course_lib.zoo.experiments import (
     measured_field,
     open_the_masks,
 )
+from course_lib.figures.style import BLUE, FAINT, INK, VERMILION, figure, image_grid, show
+from course_lib.measurement.ledger import ClaimsTable, confirm, result
+from course_lib.measurement.receptive_field import field_by_gradient, field_by_perturbation, is_past, plain_stack_field
+from course_lib.models.masks import MaskedConv2d, causal_mask, raster_mask
+from course_lib.models.pixelcnn import PixelCNN
+from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.training.fit import Plan, fit
+from course_lib.widgets import Choice, Explorer, IntRange
 
 train, _, test = digits(binary=True)
 x_train, x_test = train.images, test.images

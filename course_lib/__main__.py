@@ -119,7 +119,7 @@ VERBS = {
     "grade": ("grade exercise notebooks   PATH...", elsewhere("course_lib.grading.cli")),
     "refresh": ("run chapters and store their outputs", elsewhere("course_lib.notebooks.refresh")),
     "train": ("train the models that the chapters show", elsewhere("course_lib.zoo.train")),
-    "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.zoo.experiments")),
+    "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.experiments.run")),
     "bench": ("compare speed and memory, side by side   [NAME...]", elsewhere("course_lib.benchmarks.run")),
 }
 

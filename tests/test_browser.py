@@ -15,9 +15,10 @@ from course_lib.notebooks.pairs import difference
 from course_lib.notebooks.refresh import ROOT
 
 SCREENSHOTS = ROOT / "scratch" / "screenshots"
-CHAPTER_00 = "chapters/00_start_here.ipynb"
-CHAPTER_02 = "chapters/02_pixelrnn_pixelcnn.ipynb"
-EXERCISE_02 = "exercises/02_pixelrnn_pixelcnn.ipynb"
+CHAPTERS, EXERCISES = (
+    sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob("*.ipynb"))
+    for folder in ("chapters", "exercises")
+)
 SERVER_SECONDS = 60
 NOTEBOOK_SECONDS = 200
 
@@ -205,7 +206,7 @@ def move_first_slider(page, cells: list[dict], name: str) -> None:
 
 
 @pytest.mark.timeout(NOTEBOOK_SECONDS)
-@pytest.mark.parametrize("notebook", [CHAPTER_00, CHAPTER_02])
+@pytest.mark.parametrize("notebook", CHAPTERS)
 def test_chapter_runs_and_its_explorer_answers_the_keyboard(page, lab, notebook):
     cells = open_and_run(page, lab, notebook)
     assert_ran_without_error(cells)
@@ -214,12 +215,13 @@ def test_chapter_runs_and_its_explorer_answers_the_keyboard(page, lab, notebook)
 
 
 @pytest.mark.timeout(NOTEBOOK_SECONDS)
-def test_unsolved_exercise_runs_to_its_end_and_saves_as_a_pair(page, lab):
-    cells = open_and_run(page, lab, EXERCISE_02)
+@pytest.mark.parametrize("notebook", EXERCISES)
+def test_unsolved_exercise_runs_to_its_end_and_saves_as_a_pair(page, lab, notebook):
+    cells = open_and_run(page, lab, notebook)
     assert_ran_without_error(cells)
     assert "not started" in json.dumps(cells).lower()
     page.evaluate(SAVE)
-    saved = lab["root"] / EXERCISE_02
+    saved = lab["root"] / notebook
     assert difference(saved, saved.with_suffix(".py")) == ""
-    screenshot(page, "exercise_02")
+    screenshot(page, f"exercise_{Path(notebook).stem}")
     assert page.complaints == []

@@ -14,6 +14,7 @@ FLOORS = [
     "measurement",
     "training",
     "zoo",
+    "experiments",
     "benchmarks",
     "figures",
     "widgets",

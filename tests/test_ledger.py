@@ -6,9 +6,11 @@ import shutil
 import pytest
 
 from course_lib import zoo
+from course_lib.experiments.chapter_02 import causality, fields, independent_nll, lower_edge_inked
+from course_lib.experiments.run import chapters, experiments, verdicts
+from course_lib.experiments.seeds import over_seeds
 from course_lib.measurement import ledger
 from course_lib.measurement.ledger import ClaimsTable, LedgerError, Result, confirm, record, result, results
-from course_lib.zoo.experiments import EXPERIMENTS, _over_seeds, causality, fields, independent_nll, lower_edge_inked
 from course_lib.zoo.recipes import binary_digits
 
 
@@ -46,13 +48,23 @@ def test_every_result_names_its_seeds_hardware_and_command():
     for entry in results().values():
         assert math.isfinite(entry.value) and entry.hardware and entry.quantity
         assert entry.command.startswith("python course.py measure ")
-        assert entry.command.split()[-1] in EXPERIMENTS
+        assert entry.command.split()[-1] in experiments()
         assert len(entry.seeds) >= 3 or entry.spread == 0
 
 
 def test_every_claim_with_a_verdict_has_numbers():
     claimed = {entry.claim for entry in results().values()} - {""}
     assert set(ledger.claims()) == claimed
+
+
+def test_the_verdicts_in_the_ledger_are_those_that_stand_beside_the_experiments():
+    assert ledger.claims() == {claim.id: claim for claim in verdicts()}
+
+
+def test_no_two_chapters_share_the_name_of_an_experiment_or_a_claim():
+    names = [name for chapter in chapters() for name in chapter.EXPERIMENTS]
+    ids = [claim.id for claim in verdicts()]
+    assert len(set(names)) == len(names) and len(set(ids)) == len(ids)
 
 
 def test_a_number_outside_the_band_is_refused(capsys):
@@ -76,7 +88,7 @@ def test_an_unknown_key_names_the_known_ones():
 
 def test_recording_replaces_one_row_and_leaves_the_others(copied):
     before = results(copied)
-    record([Result("C06.change", "C06", "as a test", 7.0, "nats")], copied)
+    record([Result("C06.change", "C06", "as a test", 7.0, "nats")], path=copied)
     after = results(copied)
     assert after["C06.change"].value == 7.0
     assert {k: v for k, v in after.items() if k != "C06.change"} == {
@@ -97,4 +109,4 @@ def test_nothing_that_is_not_a_number_is_confirmed():
 
 
 def test_the_spread_is_the_sample_standard_deviation():
-    assert _over_seeds("k", "q", [1.0, 2.0, 3.0], 0.0, unit="", hardware="").spread == pytest.approx(1.0)
+    assert over_seeds("k", "q", [1.0, 2.0, 3.0], 0.0, unit="", hardware="").spread == pytest.approx(1.0)

@@ -3,6 +3,7 @@
 import html
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,12 +80,14 @@ def confirm(key: str, value: float, path: Path = LEDGER) -> None:
     print(f"{known.quantity}: {f'{value:.4g} {known.unit}'.rstrip()}. The ledger holds {known}{band}.")
 
 
-def record(new: list[Result], path: Path = LEDGER) -> None:
-    """Put results into the ledger, replacing those of the same key. The file is never half-written."""
+def record(new: Sequence[Result], verdicts: Sequence[Claim] = (), path: Path = LEDGER) -> None:
+    """Put results and verdicts into the ledger, replacing those of the same key. The file is never half-written."""
     content = json.loads(path.read_text())
+    known = {row["id"]: row for row in content["claims"]} | {claim.id: asdict(claim) for claim in verdicts}
+    content["claims"] = [known[key] for key in sorted(known)]
     rows = {row["key"]: row for row in content["results"]} | {entry.key: asdict(entry) for entry in new}
     content["results"] = [rows[key] for key in sorted(rows)]
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 

@@ -1,26 +1,42 @@
-"""Exercise 02 and the warm-up of chapter 00: right answers accepted, wrong ones told apart, one source for both."""
+"""Every exercise: right answers accepted, wrong ones told apart, one source for it and its solution."""
 
 import json
 import linecache
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import torch
 
 from course_lib.grading.judging import direct, judge
 from course_lib.grading.notebook import report
-from course_lib.grading.tasks import exercise, find, known
+from course_lib.grading.tasks import exercise, find, known, numbers
 from course_lib.notebooks.exercises import make_exercise, write_exercises
 from course_lib.notebooks.pairs import read_notebook
-from tests.grading_cases import chapter_00, exercise_02
+from tests import grading_cases
 
 ROOT = Path(__file__).parents[1]
-SOLUTION = ROOT / "solutions" / "02_pixelrnn_pixelcnn.py"
-RIGHT = {**chapter_00.RIGHT, **exercise_02.RIGHT}
-WRONG = {**chapter_00.WRONG, **exercise_02.WRONG}
+SOLUTIONS = sorted((ROOT / "solutions").glob("*.py"))
+CASES = [import_module(f"tests.grading_cases.{module.name}") for module in iter_modules(grading_cases.__path__)]
+RIGHT = {task: answers for module in CASES for task, answers in module.RIGHT.items()}
+WRONG = {task: answers for module in CASES for task, answers in module.WRONG.items()}
 RIGHT_ANSWERS = [(task, answer) for task, answers in RIGHT.items() for answer in answers]
 WRONG_ANSWERS = [(task, answer, name) for task, answers in WRONG.items() for answer, name in answers]
+
+
+each_solution = pytest.mark.parametrize("solution", SOLUTIONS, ids=[path.stem for path in SOLUTIONS])
+
+
+def tasks_of(solution: Path):
+    return exercise(solution.name[:2])
+
+
+def test_every_exercise_has_tasks_and_every_task_an_exercise():
+    assert {path.name[:2] for path in SOLUTIONS} | {"00"} == set(numbers())
+    assert all(4 <= len(tasks_of(path)) <= 6 for path in SOLUTIONS)
+    assert set(RIGHT) == set(WRONG) == set(known())
 
 
 def verdict(task_id, answer, seed=0):
@@ -83,30 +99,36 @@ def test_a_diagnosis_never_gives_code_away():
 # One source
 
 
-def test_the_exercise_is_what_the_solution_makes(tmp_path):
-    (tmp_path / "solutions").mkdir()
-    (tmp_path / "solutions" / SOLUTION.name).write_bytes(SOLUTION.read_bytes())
-    for path in write_exercises(tmp_path):
-        assert path.read_bytes() == (ROOT / "exercises" / path.name).read_bytes()
+def made_in(folder: Path) -> dict[str, bytes]:
+    """All exercises, made from the solutions in a folder of their own."""
+    (folder / "solutions").mkdir(exist_ok=True)
+    for solution in SOLUTIONS:
+        (folder / "solutions" / solution.name).write_bytes(solution.read_bytes())
+    return {path.name: path.read_bytes() for path in write_exercises(folder)}
+
+
+def test_the_exercises_are_what_the_solutions_make(tmp_path):
+    for name, content in made_in(tmp_path).items():
+        assert content == (ROOT / "exercises" / name).read_bytes()
 
 
 def test_making_an_exercise_twice_gives_the_same_bytes(tmp_path):
-    (tmp_path / "solutions").mkdir()
-    (tmp_path / "solutions" / SOLUTION.name).write_bytes(SOLUTION.read_bytes())
-    first = {path.name: path.read_bytes() for path in write_exercises(tmp_path)}
-    assert {path.name: path.read_bytes() for path in write_exercises(tmp_path)} == first
-    notebook = json.loads(first["02_pixelrnn_pixelcnn.ipynb"])
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["execution_count"] is None and cell["outputs"] == [] for cell in code)
-    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    first = made_in(tmp_path)
+    assert made_in(tmp_path) == first
+    for name in (name for name in first if name.endswith(".ipynb")):
+        notebook = json.loads(first[name])
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert all(cell["execution_count"] is None and cell["outputs"] == [] for cell in code)
+        assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
 
 
-def test_nothing_of_the_solution_is_left_in_the_exercise():
-    source = SOLUTION.read_text()
+@each_solution
+def test_nothing_of_the_solution_is_left_in_the_exercise(solution):
+    source = solution.read_text()
     made = make_exercise(source)
     for region in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source, re.DOTALL):
         assert region not in made
-    assert made.count('raise NotImplementedError("your code here")') == len(exercise("02"))
+    assert made.count('raise NotImplementedError("your code here")') == len(tasks_of(solution))
     assert not re.search(r"BEGIN|END|strict=True|solution-only", made)
 
 
@@ -132,31 +154,34 @@ def read_notebook_text(source: str):
     return jupytext.reads(source, fmt="py:percent")
 
 
-def test_the_solution_has_full_marks(capsys):
-    run(SOLUTION.read_text())
+@each_solution
+def test_the_solution_has_full_marks(solution, capsys):
+    run(solution.read_text())
     told = capsys.readouterr().out
-    assert [f"{task.id}: right" in told for task in exercise("02")] == [True] * 5
-    assert "log p = " in told
+    assert [task.id for task in tasks_of(solution) if f"{task.id}: right" not in told] == []
+    assert "waiting for a function above" not in told
 
 
-def test_the_unsolved_exercise_runs_clean_and_says_so(capsys):
-    run(make_exercise(SOLUTION.read_text()))
+@each_solution
+def test_the_unsolved_exercise_runs_clean_and_says_so(solution, capsys):
+    run(make_exercise(solution.read_text()))
     told = capsys.readouterr().out
-    assert [f"{task.id}: not started" in told for task in exercise("02")] == [True] * 5
+    assert [task.id for task in tasks_of(solution) if f"{task.id}: not started" not in told] == []
     assert "waiting for a function above" in told
 
 
 # nbgrader, version 3 of its cell metadata
 
 
-def graded_cells():
-    return [cell for cell in read_notebook(SOLUTION).cells if "nbgrader" in cell.metadata]
+def graded_cells(solution: Path):
+    return [cell for cell in read_notebook(solution).cells if "nbgrader" in cell.metadata]
 
 
-def test_cells_hold_valid_nbgrader_metadata():
-    ids = [cell.metadata.nbgrader.grade_id for cell in graded_cells()]
+@each_solution
+def test_cells_hold_valid_nbgrader_metadata(solution):
+    ids = [cell.metadata.nbgrader.grade_id for cell in graded_cells(solution)]
     assert len(set(ids)) == len(ids)
-    for cell in graded_cells():
+    for cell in graded_cells(solution):
         told = cell.metadata.nbgrader
         assert told.schema_version == 3
         assert re.fullmatch(r"[a-zA-Z0-9_\-]+", told.grade_id)
@@ -167,9 +192,10 @@ def test_cells_hold_valid_nbgrader_metadata():
         assert told.locked == told.grade
 
 
-def test_every_task_has_a_cell_to_write_in_and_a_locked_check_worth_its_points():
-    cells = {cell.metadata.nbgrader.grade_id: cell for cell in graded_cells()}
-    for task in exercise("02"):
+@each_solution
+def test_every_task_has_a_cell_to_write_in_and_a_locked_check_worth_its_points(solution):
+    cells = {cell.metadata.nbgrader.grade_id: cell for cell in graded_cells(solution)}
+    for task in tasks_of(solution):
         name = task.id.replace(".", "-")
         assert f"def {task.function}(" in cells[name].source
         check = cells[f"{name}-check"]
@@ -179,15 +205,18 @@ def test_every_task_has_a_cell_to_write_in_and_a_locked_check_worth_its_points()
         assert hidden[1] == f'check("{task.id}", {task.function}, strict=True)'
 
 
-def test_points_minutes_and_difficulty_in_the_text_are_those_of_the_tasks():
-    text = SOLUTION.read_text()
-    for task in exercise("02"):
+@each_solution
+def test_points_minutes_and_difficulty_in_the_text_are_those_of_the_tasks(solution):
+    text, tasks = solution.read_text(), tasks_of(solution)
+    for task in tasks:
         points = f"{task.points} point{'s' if task.points > 1 else ''}"
         assert f"Difficulty {task.difficulty} of 5 · {points} · {task.minutes} minutes" in text
-    points, minutes = (sum(getattr(task, name) for task in exercise("02")) for name in ("points", "minutes"))
-    assert f"Five tasks, {points} points, {minutes} minutes." in text
+    points, minutes = (sum(getattr(task, name) for task in tasks) for name in ("points", "minutes"))
+    count = {4: "Four", 5: "Five", 6: "Six"}[len(tasks)]
+    assert f"{count} tasks, {points} points, {minutes} minutes." in text
 
 
-def test_notebook_cells_hold_no_semicolon_at_the_end():
-    for cell in read_notebook(SOLUTION).cells:
+@each_solution
+def test_notebook_cells_hold_no_semicolon_at_the_end(solution):
+    for cell in read_notebook(solution).cells:
         assert not cell.source.rstrip().endswith(";")

@@ -1,17 +1,15 @@
-"""The experiments behind the ledger: python course.py measure [NAME ...] runs them and records what they find."""
+"""Chapter 02: what a masked stack sees, what digits cost it, and the pair trained on MNIST."""
 
-import argparse
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from course_lib.data import binarise, mnist
-from course_lib.measurement.information import information
-from course_lib.measurement.ledger import Result, record
-from course_lib.measurement.likelihood import iwae_nll
+from course_lib.experiments.seeds import SEEDS, over_seeds
+from course_lib.measurement.ledger import Claim, Result
 from course_lib.measurement.receptive_field import (
     field_by_gradient,
     field_by_perturbation,
@@ -22,10 +20,21 @@ from course_lib.models.pixelcnn import PixelCNN
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.training.fit import Plan, fit
 from course_lib.zoo import cards
-from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits
+from course_lib.zoo.recipes import binary_digits
 from course_lib.zoo.train import hardware
 
-SEEDS = (0, 1, 2)
+CLAIMS = (
+    Claim(
+        "C06",
+        "A masked convolution sees only the pixels that come before, in raster order.",
+        "True, exactly: the present and the future change no logit, not in the last bit.",
+    ),
+    Claim(
+        "C07",
+        "More layers widen the receptive field until it takes in the global structure.",
+        "Half true: the field widens with every layer, but a plain stack keeps a blind spot that no depth removes.",
+    ),
+)
 WINDOW, CENTRE = 21, (0, 10, 10)
 LIVE = Plan(steps=400, batch_size=64, learning_rate=4e-3, warm_up=20)
 PEEK = Plan(steps=100, batch_size=64, learning_rate=4e-3, warm_up=20)
@@ -91,9 +100,9 @@ def live_digits() -> Iterator[Result]:
     train, test = binary_digits("train"), binary_digits("test")
     about = dict(unit="nats per image", hardware=hardware("cpu"))
     masked = [_test_nll(live_model(s), LIVE, s, train, test) for s in SEEDS]
-    yield _over_seeds("02.digits.nll", "test NLL of the PixelCNN trained in this chapter", masked, 0.6, **about)
+    yield over_seeds("02.digits.nll", "test NLL of the PixelCNN trained in this chapter", masked, 0.6, **about)
     peeking = [_test_nll(open_the_masks(live_model(s)), PEEK, s, train, test) for s in SEEDS]
-    yield _over_seeds("02.digits.peeking", "what the unmasked network calls its NLL", peeking, 0.2, **about)
+    yield over_seeds("02.digits.peeking", "what the unmasked network calls its NLL", peeking, 0.2, **about)
     alone = independent_nll(train, test)
     yield Result("02.digits.independent", "", "test NLL of independent pixels", alone, "nats per image", band=0.01)
 
@@ -133,54 +142,4 @@ def lower_edge_inked(pictures: Tensor) -> float:
     return round(float(pictures[:, :, -1:].amax(dim=(1, 2, 3)).mean()), 4)
 
 
-def puzzle() -> Iterator[Result]:
-    """Chapter 00's two models, trained from three seeds each."""
-    for name in ("puzzle_a", "puzzle_b"):
-        found = [_puzzle_of(name, seed) for seed in SEEDS]
-        for index, (key, quantity, band) in enumerate(PUZZLE_QUANTITIES):
-            values = [row[index] for row in found]
-            label = f"{quantity}, model {name[-1].upper()}"
-            row = _over_seeds(f"00.{name}.{key}", label, values, band, unit="nats per image", hardware=hardware("cpu"))
-            yield dataclasses.replace(row, claim="C17")
-
-
-PUZZLE_QUANTITIES = (("nll", "test NLL (IWAE, K = 200)", 0.6), ("information", "I(x;z), lower bound", 0.8))
-
-
-def _puzzle_of(name: str, seed: int) -> tuple[float, float]:
-    recipe = RECIPES[name]
-    recipe = dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, seed=seed))
-    model, x, generator = recipe.build(), binary_digits("test"), torch.Generator().manual_seed(seed)
-    fit(model, recipe.objective, recipe.train_images(), recipe.plan, progress=False)
-    return iwae_nll(model, x, 200, generator, DIGITS_BINARISATION).nats, information(model, x, generator).lower
-
-
-def _over_seeds(key: str, quantity: str, values: list[float], band: float, **about) -> Result:
-    found = torch.tensor(values, dtype=torch.float64)
-    about |= dict(spread=float(found.std()), band=band, seeds=SEEDS)
-    return Result(key, "", quantity, float(found.mean()), **about)
-
-
-EXPERIMENTS: dict[str, Callable[[], Iterator[Result]]] = {
-    "C06": causality,
-    "C07": fields,
-    "02.digits": live_digits,
-    "02.mnist": mnist_pair,
-    "00.puzzle": puzzle,
-}
-
-
-def main(argv: list[str]) -> int:
-    """Run the named experiments, or all, and record each result as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="course.py measure", description=__doc__)
-    parser.add_argument("name", nargs="*", help=f"which: {', '.join(EXPERIMENTS)}; all if none is named")
-    options = parser.parse_args(argv)
-    unknown = [name for name in options.name if name not in EXPERIMENTS]
-    if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(EXPERIMENTS)}")
-    for name in options.name or EXPERIMENTS:
-        for found in EXPERIMENTS[name]():
-            found = dataclasses.replace(found, command=f"python course.py measure {name}", value=round(found.value, 4))
-            record([dataclasses.replace(found, spread=round(found.spread, 4))])
-            print(f"{found.key}: {found}")
-    return 0
+EXPERIMENTS = {"C06": causality, "C07": fields, "02.digits": live_digits, "02.mnist": mnist_pair}
