@@ -9,8 +9,10 @@ import torch
 
 from course_lib.grading import check, hint, when_solved
 from course_lib.grading import notebook as notebook_module
+from course_lib.grading.calling import call
 from course_lib.grading.comparing import compare
 from course_lib.grading.showing import lines
+from course_lib.grading.specs import Leaf
 from course_lib.grading.task import Case
 
 
@@ -182,6 +184,20 @@ def test_infinities_do_not_excuse_other_values():
     assert compare(Case(()), torch.tensor([-math.inf, 5.0]), torch.tensor([-math.inf, 1.0]))
     assert compare(Case(()), torch.tensor([0.0]), torch.tensor([-math.inf]))
     assert compare(Case(()), torch.tensor([-math.inf, 1.0]), torch.tensor([-math.inf, 1.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda a, b, c: a * c + b * b, [[5.0], [6.0]]),
+        (lambda a, b, c: a.detach() * c + b * b, [[0.0], [6.0]]),
+        (lambda a, b, c: (a * c + b * b).detach(), [[0.0], [0.0]]),
+    ],
+)
+def test_an_answer_given_leaves_is_told_by_its_gradients(answer, told):
+    outcome = call(answer, (Leaf(torch.tensor([2.0])), Leaf(torch.tensor([3.0])), torch.tensor([5.0])))
+    assert [gradient.tolist() for gradient in outcome.value] == told
+    assert outcome.error is None
 
 
 def test_an_argument_changed_in_place_is_told(capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib.grading.plain import DTYPES, Other, decode, encode
-from course_lib.grading.specs import Generator, Model
+from course_lib.grading.specs import Generator, Leaf, Model
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
@@ -31,6 +31,12 @@ def test_containers_numbers_and_specs_survive():
     assert back[:7] == value[:7]
     assert torch.equal(back[7].tensors["logits"], torch.ones(2))
     assert str(decode(encode([float("nan"), float("inf")]))) == "[nan, inf]"
+
+
+def test_a_leaf_survives_and_is_built_with_a_gradient():
+    back = decode(encode([Leaf(torch.ones(2, 3).double())]))[0]
+    assert torch.equal(back.tensor, torch.ones(2, 3).double())
+    assert back.build().requires_grad and not back.tensor.requires_grad
 
 
 def test_what_is_not_plain_arrives_as_a_name():

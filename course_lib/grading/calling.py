@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.grading.specs import build
+from course_lib.grading.specs import Leaf, build
 from course_lib.grading.task import Error, Outcome
 
 PRINTED = 400
@@ -22,13 +22,26 @@ def call(answer: Callable, arguments: Sequence[Any]) -> Outcome:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            value = answer(*built)
+            leaves = [new for new, old in zip(built, arguments, strict=True) if isinstance(old, Leaf)]
+            value = told_by_gradients(answer(*built), leaves)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  SystemExit in an answer must not end the kernel
         return Outcome(error=tell(error, answer), printed=printed.getvalue()[:PRINTED])
     changed = tuple(i for i, (new, old) in enumerate(zip(built, arguments, strict=True)) if not unchanged(new, old))
     return Outcome(value=value, changed=changed, printed=printed.getvalue()[:PRINTED])
+
+
+def told_by_gradients(value: Any, leaves: Sequence[Tensor]) -> Any:
+    """The gradient of the value's sum for each leaf, zeros where it does not depend on one; without leaves, the value.
+
+    A graph cannot be sent to another process. Its gradients can.
+    """
+    if not leaves or not isinstance(value, Tensor):
+        return value
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return list(torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True))
 
 
 def unchanged(new: Any, old: Any) -> bool:

@@ -168,7 +168,7 @@ def explain(
 def answers(case: Case, outcome: Outcome, expected: Outcome) -> list[str]:
     """Expected and got, in two columns; of several calls what came of each, since they are held against each other."""
     if len(case.calls) > 1 and isinstance(outcome.value, list):
-        titles = [f"run {i}, {', '.join(seeds(arguments))}" for i, arguments in enumerate(case.calls, 1)]
+        titles = [", ".join([f"run {i}", *seeds(arguments)]) for i, arguments in enumerate(case.calls, 1)]
         return side_by_side([lines(value) for value in outcome.value], titles)
     for digits in (6, 9, 12, 17):
         want = [f"a {expected.error.type}"] if expected.error else lines(expected.value, digits)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.grading.specs import Generator, Model
+from course_lib.grading.specs import Generator, Leaf, Model
 
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -62,6 +62,8 @@ def _down(value: Any, blobs: list[bytes]) -> Any:
         return {"is": "dict", "of": [[str(key), _down(part, blobs)] for key, part in value.items()]}
     if isinstance(value, Generator):
         return {"is": "generator", "seed": value.seed}
+    if isinstance(value, Leaf):
+        return {"is": "leaf", "of": _down(value.tensor, blobs)}
     if isinstance(value, Model):
         return {"is": "model", "kind": value.kind, "of": _down(value.tensors, blobs)}
     return {"is": "other", "name": value.name if isinstance(value, Other) else type(value).__name__}
@@ -113,6 +115,9 @@ class _Reader:
 
     def read_generator(self, part: dict) -> Generator:
         return Generator(int(part["seed"]))
+
+    def read_leaf(self, part: dict) -> Leaf:
+        return Leaf(self.read(part["of"]))
 
     def read_model(self, part: dict) -> Model:
         return Model(str(part["kind"]), self.read(part["of"]))

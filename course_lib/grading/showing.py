@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from course_lib.grading.plain import Other
-from course_lib.grading.specs import Generator, Model
+from course_lib.grading.specs import Generator, Leaf, Model
 from course_lib.grading.task import Case, Task
 
 LARGEST_GRID = 9
@@ -25,6 +25,8 @@ def number(value: Any, digits: int = 6) -> str:
 
 def kind_of(value: Any) -> str:
     """What a value is, in a few words: its shape and dtype, or its class."""
+    if isinstance(value, Leaf):
+        return kind_of(value.tensor) + " with a gradient"
     if isinstance(value, Tensor):
         return f"tensor {list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, Other):
@@ -48,6 +50,8 @@ def lines(value: Any, digits: int = 6) -> list[str]:
     """A value as lines: a grid where it is small, else its kind and its range."""
     if isinstance(value, Generator):
         return [f"generator seeded with {value.seed}"]
+    if isinstance(value, Leaf):
+        return lines(value.tensor, digits)
     if isinstance(value, Model):
         return [f"a model with {value.kind} logits"]
     if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):

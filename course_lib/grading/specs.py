@@ -19,6 +19,16 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class Leaf:
+    """A tensor whose gradient is asked for: a call with leaves is told by the gradients of the sum of its value."""
+
+    tensor: Tensor
+
+    def build(self) -> Tensor:
+        return self.tensor.clone().requires_grad_()
+
+
+@dataclass(frozen=True)
 class Model:
     """A model of a known kind, made from the tensors that define it."""
 
@@ -59,4 +69,4 @@ def build(argument: Any) -> Any:
         return type(argument)(build(part) for part in argument)
     if isinstance(argument, dict):
         return {key: build(part) for key, part in argument.items()}
-    return argument.build() if isinstance(argument, (Generator, Model)) else argument
+    return argument.build() if isinstance(argument, (Generator, Leaf, Model)) else argument
