@@ -20,6 +20,7 @@ from course_lib.measurement.worlds.linear_gaussian import (
 from course_lib.measurement.worlds.mixtures import (
     Mixture,
     infinite_mixture_log_prob,
+    quadrature_copies,
     shifted_copies,
     world_of_posteriors,
 )
@@ -524,6 +525,54 @@ def test_the_kl_to_a_gaussian_is_torchs_for_one_component():
         p, other = pair_of(seed, d)
         one = Mixture(torch.ones(1).double(), p.mean[None], p.cov[None])
         assert torch.allclose(one.kl_to(other), p.kl(other), atol=1e-10)
+
+
+@pytest.mark.parametrize("seed, d", [(0, 1), (1, 1), (2, 2)])
+def test_what_a_mixture_tells_of_its_component_is_the_average_of_log_ratios_over_draws(seed, d):
+    m, x = random_mixture(seed, d), randn(seed + 50, 40_000, d)
+    k = torch.multinomial(m.weights, len(x), True, generator=seeded(seed))
+    x = m.means[k] + (torch.linalg.cholesky(m.covs)[k] @ x[..., None]).squeeze(-1)
+    own = MultivariateNormal(m.means[k], m.covs[k]).log_prob(x)
+    assert z_score(own - as_torch(m).log_prob(x), m.information()) < 4
+    assert 0.01 < m.information() < -(m.weights * m.weights.log()).sum()
+
+
+def test_far_apart_the_component_is_told_whole_and_among_equals_not_at_all():
+    w, means = random_probabilities(0, 3), torch.tensor([-40.0, 0.0, 40.0]).double()[:, None]
+    one = torch.ones(3, 1, 1).double()
+    assert float(Mixture(w, means, one).information()) == pytest.approx(float(-(w * w.log()).sum()), abs=1e-12)
+    assert abs(Mixture(w, 0 * means, one).information()) < 1e-12
+
+
+def test_characteristic_functions_fall_like_the_narrowest_component_and_densities_like_the_widest():
+    m = Mixture(random_probabilities(3, 3), randn(4, 3, 1), torch.tensor([0.3, 0.9, 2.0]).double().view(3, 1, 1))
+    t = torch.linspace(8, 9, 5).double()[:, None]
+    phi = (m.weights * torch.exp(1j * t * m.means[:, 0] - t**2 * m.covs[:, 0, 0] / 2)).sum(1)
+    assert torch.allclose(phi.abs(), m.weights[0] * torch.exp(-0.15 * t[:, 0] ** 2), rtol=1e-6)
+    x = torch.tensor([[-40.0], [40.0]]).double()
+    widest = Gaussian(m.means[2], m.covs[2]).log_prob(x) + m.weights[2].log()
+    assert torch.allclose(m.log_prob(x), widest, atol=1e-9)
+
+
+@pytest.mark.parametrize("s", [0.4, 0.7, 0.95])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_quadrature_copies_have_the_normal_moments_up_to_twice_their_number_less_one(s, count):
+    m = quadrature_copies(s, count)
+    x = torch.arange(-10, 10, 0.01, dtype=torch.float64)
+    density = m.log_prob(x[:, None]).exp()
+    normal = [0.0 if order % 2 else math.prod(range(1, order, 2)) for order in range(2 * count + 1)]
+    moments = [float((density * x**order).sum() * 0.01) for order in range(2 * count + 1)]
+    assert moments[:-1] == pytest.approx(normal[:-1], abs=1e-8)
+    missing = math.factorial(count) * (1 - s**2) ** count
+    assert normal[-1] - moments[-1] == pytest.approx(missing, rel=1e-6), "the next moment is not there"
+
+
+def test_quadrature_copies_near_a_gaussian_at_the_rate_their_docstring_names():
+    for count in (2, 3, 4):
+        found = float(quadrature_copies(0.97, count).kl_to(Gaussian.standard(1)))
+        assert found == pytest.approx(0.5 * (1 - 0.97**2) ** (2 * count) / math.comb(2 * count, count), rel=0.05)
+    with pytest.raises(ValueError, match="narrower than the whole"):
+        quadrature_copies(1.0, 3)
 
 
 def test_far_out_a_mixture_falls_like_its_widest_component():

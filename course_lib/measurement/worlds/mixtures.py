@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,10 +16,12 @@ from course_lib.models.gaussian import DiagonalGaussian
 
 @dataclass(frozen=True)
 class Mixture:
-    """p(x) = sum_k w_k N(x; m_k, S_k), in one or two dimensions.
+    """p(x) = sum_k w_k N(x; m_k, S_k), in one or two dimensions: a Gaussian only if all components agree.
 
-    Far out the widest component decides: p(x) falls like w_k N(x; m_k, S_k) of the largest variance. A Gaussian of
-    the mixture's own moments is wider than that, or has another mean, or outweighs it by 1 to w_k: unless all agree.
+    Along any direction phi(t) = E exp(itx) = sum_k w_k exp(i m_k t - s_k^2 t^2 / 2). The narrowest decide its tail:
+    phi(t) exp(min s_k^2 t^2 / 2) nears a finite sum of waves w_k exp(i m_k t), which never dies down. The Gaussian of
+    the same moments has the variance E s_k^2 + Var m_k >= min s_k^2, and the same tail only where all agree.
+    In x it is the widest component that decides the tail, which the Gaussian's may exceed or fall short of.
     Raises ValueError for weights that do not sum to 1.
     """
 
@@ -31,8 +34,11 @@ class Mixture:
 
     def log_prob(self, x: Float[Tensor, "batch d"]) -> Float[Tensor, " batch"]:
         """log sum_k w_k N(x; m_k, S_k), in nats."""
-        parts = [Gaussian(m, S).log_prob(x) for m, S in zip(self.means, self.covs, strict=True)]
-        return (torch.stack(parts, 1) + self.weights.log()).logsumexp(1)
+        return (self._log_parts(x) + self.weights.log()).logsumexp(1)
+
+    def _log_parts(self, x: Float[Tensor, "batch d"]) -> Float[Tensor, "batch k"]:
+        """log N(x; m_k, S_k)."""
+        return torch.stack([Gaussian(m, S).log_prob(x) for m, S in zip(self.means, self.covs, strict=True)], 1)
 
     def matched_gaussian(self) -> Gaussian:
         """The Gaussian with the same mean E m_k and covariance E S_k + Cov m_k: of all Gaussians the nearest in KL."""
@@ -46,12 +52,18 @@ class Mixture:
         log_p = self.log_prob(x)
         return (log_p.exp() * (log_p - other.log_prob(x))).sum() * cell
 
+    def information(self) -> Float[Tensor, ""]:
+        """I(k;x) = sum_k w_k KL(N(m_k, S_k), p) in nats: what x tells of its component. As exact as `kl_to`."""
+        x, cell = self._grid()
+        log_parts = self._log_parts(x)
+        return (self.weights * log_parts.exp() * (log_parts - self.log_prob(x)[:, None])).sum() * cell
+
     def _grid(self) -> tuple[Float[Tensor, "nodes d"], float]:
         """Nodes from 9 standard deviations before the first component to 9 after the last, 1/5 of the least apart."""
         s = torch.stack([S.diagonal().sqrt() for S in self.covs])
         steps = [float(torch.linalg.eigvalsh(self.covs).min()) ** 0.5 / 5] * s.shape[1]
         low, high = (self.means - 9 * s).min(0).values, (self.means + 9 * s).max(0).values
-        axes = [torch.arange(float(a), float(b), h).to(s) for a, b, h in zip(low, high, steps, strict=True)]
+        axes = [torch.arange(float(a), float(b), h, dtype=s.dtype) for a, b, h in zip(low, high, steps, strict=True)]
         return torch.cartesian_prod(*axes).view(-1, len(axes)), math.prod(steps)
 
 
@@ -64,6 +76,19 @@ def shifted_copies(s: float, count: int) -> Mixture:
     middle = (torch.arange(count).double() + 0.5) / count
     m = (1 - s**2) ** 0.5 * torch.special.ndtri(middle)
     return Mixture(torch.full_like(m, 1 / count), m[:, None], torch.full_like(m, s**2)[:, None, None])
+
+
+def quadrature_copies(s: float, count: int) -> Mixture:
+    """`count` Gaussians N(m_k, s^2), placed and weighted by the Gauss-Hermite rule for N(0, 1 - s^2).
+
+    Its moments are those of N(0, 1) up to the order 2 count - 1, so that few components come near, where
+    `shifted_copies` needs many. For s near 1 KL(p, N(0, 1)) is (1 - s^2)^(2 count) / (2 binomial(2 count, count)).
+    Raises ValueError unless s lies between 0 and 1. Source: Golub and Welsch (1969), Math. Comp. 23(106).
+    """
+    _require_narrow(s)
+    nodes, weights = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(count))
+    m = (1 - s**2) ** 0.5 * nodes
+    return Mixture(weights / weights.sum(), m[:, None], torch.full_like(m, s**2)[:, None, None])
 
 
 def infinite_mixture_log_prob(x: Float[Tensor, " batch"], s: float) -> Float[Tensor, " batch"]:
