@@ -127,6 +127,11 @@ def orders() -> Iterator[Result]:
     for name, pick in (("least", min), ("most", max)):
         quantity = f"a memory of one pixel costs beyond that, at the {name}"
         yield Result(f"C01.memory.{name}", quantity=quantity, value=pick(paid), **about)
+    about["claim"] = ""
+    for name, power in (("doubt", 0.0), ("overconfidence", 4.0)):
+        price = float(code_length(p, tempered_last(p, range(4), power))) - bits
+        quantity = f"price of the last conditional raised to the power {power:.0f}"
+        yield Result(f"01.price.{name}", quantity=quantity, value=price, **about)
 
 
 def hints() -> Iterator[Result]:
@@ -172,7 +177,7 @@ def totals() -> Iterator[Result]:
         yield Result(f"C03.numbers.{name}", "C03", quantity, float(count(4)), "")
     quantity = "weights of this chapter's PixelCNN, 64 pixels and a label"
     weights = sum(weight.numel() for weight in labelled_pixelcnn(0).parameters())
-    yield Result("C03.numbers.network", "C03", quantity, float(weights), "")
+    yield Result("C03.numbers.network", "C03", quantity, weights / 1000, "thousand")
     for name, p in named_worlds().items():
         key, total = f"C03.total.{name.replace(' ', '_')}", float(full_conditionals(p).prod(0).sum())
         yield Result(key, "C03", f"sum over all pictures, {name}", total, "", band=1e-4)

@@ -1,0 +1,648 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · How can a picture be a sequence?
+#
+# A picture is there all at once; a sequence comes one thing after another. Yet one line of probability turns the first
+# into the second and loses nothing. What does that line cost, what does it cost to do without it, and why not let every
+# pixel look at all the others instead?
+#
+# **You will be able to**
+#
+# - split the probability of a picture into one conditional per pixel, in any order, and price each in bits;
+# - say what a wrong conditional costs, and what pixels cost that know nothing of each other, exactly;
+# - tell a blurred mean from a noisy drawing, and name the quantity behind both: the conditional total correlation;
+# - explain why the conditionals of every pixel on all the others are no model of pictures.
+#
+# **Minutes**: 50, and 50 more for the exercise.
+#
+# **Prerequisites**: conditional probability, the logarithm, what an average is. No networks until the last third.
+#
+# **Claims and numbers**: what the article claims is numbered, C01 to C27; here we test C01, C02 and C03. `confirm`
+# compares a number measured just now with the course's ledger of results, and complains when it lies outside a stated
+# band.
+
+# %%
+import itertools
+import math
+
+import torch
+
+from course_lib.data import digits
+from course_lib.experiments.chapter_01 import (
+    LIVE,
+    STROKES,
+    account,
+    chain_table_numbers,
+    codes,
+    drawn,
+    dual_total_correlation,
+    full_conditionals,
+    full_table_numbers,
+    label_unknown,
+    labelled_coins,
+    labelled_pixelcnn,
+    mean_pictures,
+    named_worlds,
+    nll_given_label,
+    one_hot,
+    one_pixel_memory,
+    paired,
+    per_image,
+    predict_from_the_rest,
+    pseudo_nll,
+    random_worlds,
+    stroke_world,
+    tempered_last,
+)
+from course_lib.figures.style import AMBER, BLUE, FAINT, GREEN, GREY, INK, VERMILION, figure, image_grid, show
+from course_lib.measurement.ledger import ClaimsTable, confirm, result
+from course_lib.measurement.mean import Mean
+from course_lib.measurement.sharpness import sharpness
+from course_lib.measurement.worlds.images import (
+    all_images,
+    chain,
+    code_length,
+    conditional_total_correlation,
+    factorised,
+    marginal,
+)
+from course_lib.training.fit import fit
+from course_lib.widgets import Choice, Explorer, IntRange
+
+# %% [markdown]
+# ## A world of sixteen pictures
+#
+# To be sure of something, make the world so small that all of it can be listed. Ours has pictures of 2 x 2 pixels, black
+# or white: sixteen of them. Somebody draws one of four strokes, the top row most often, the right column least, and
+# each pixel slips with probability 0.05 and comes out the other way. That gives each of the sixteen pictures a
+# probability, $p(x)$: a **joint table**, since it speaks of all four pixels together.
+
+# %%
+joint = stroke_world()  # p(z, x): four strokes, sixteen pictures
+p = joint.sum(0)  # p(x)
+pictures = all_images((1, 2, 2))
+
+fig, ax = figure(width=7.2, height=3.2)
+ranked = p.argsort(descending=True)
+ax.bar(range(16), p[ranked], color=BLUE)
+for place, state in enumerate(ranked.tolist()):
+    thumbnail = ax.inset_axes([place - 0.36, -0.065, 0.72, 0.05], transform=ax.transData)
+    thumbnail.imshow(pictures[state, 0], cmap="gray_r", vmin=0, vmax=1, aspect="auto")
+    thumbnail.set(xticks=[], yticks=[])
+    thumbnail.spines[:].set(visible=True, color=GREY)
+ax.set(xticks=[], ylabel="probability", ylim=(0, 0.36), xlim=(-0.7, 15.7))
+ax.set_title("Four strokes make up most of this world, and slips the rest")
+show(
+    fig,
+    alt="Bars for the probabilities of all sixteen 2 by 2 pictures, in falling order, each with its picture below. "
+    "The four strokes come first: top row, left column, bottom row, right column. The other twelve are rare.",
+)
+
+# %% [markdown]
+# ## One picture, four steps (claim C01)
+#
+# Two facts about a joint table. Sum it over what you do not care about, and you have a **marginal**: $p(x_1)$ is the sum
+# of $p(x)$ over all values of the other pixels. Divide one marginal by another, and you have a **conditional**:
+#
+# $$p(x_i \mid x_S) = \frac{p(x_i, x_S)}{p(x_S)} \qquad \text{for any set } S \text{ of other pixels.}$$
+#
+# Now multiply four of them, each pixel given those before it:
+#
+# $$p(x_1)\, \frac{p(x_1, x_2)}{p(x_1)}\, \frac{p(x_1, x_2, x_3)}{p(x_1, x_2)}\,
+# \frac{p(x_1, x_2, x_3, x_4)}{p(x_1, x_2, x_3)}.$$
+#
+# Everything cancels but the joint. That is the **chain rule**, the one line we spoke of; it made no use of what is to
+# the left of what. So it should not matter in which order the pixels come. There are 24 orders.
+#
+# **Predict**: over all orders and all pictures, how far will the product be from the joint?
+
+# %%
+top_row = 0b1100
+print("the top row, in reading order:")
+for i, factor in enumerate(chain(p, [0, 1, 2, 3])[:, top_row].tolist(), start=1):
+    print(f"  p(x{i} | before) = {factor:.4f}")
+print(f"  product {float(chain(p, [0, 1, 2, 3])[:, top_row].prod()):.6f}, joint table {float(p[top_row]):.6f}\n")
+
+orders = list(itertools.permutations(range(4)))
+worst = max(float((chain(p, order).prod(0) - p).abs().max()) for order in orders)
+confirm("C01.error", worst if worst > 1e-14 else 0.0)
+assert len(orders) == 24
+
+# %% [markdown]
+# No distance at all, beyond the last bit of the arithmetic. The article states the rule for two variables; it holds for
+# as many as you like, in any order. (One small print: where the pixels before cannot occur, the quotient is $0/0$ and the
+# conditional is undefined. It does no harm: those pictures have probability zero by an earlier factor.)
+#
+# This is also how to *draw*: toss a coin for the first pixel, then one for the second with the probability that fits
+# what came first, and so on. No picture has to be there all at once.
+#
+# ### The bill
+#
+# A good code spends $-\log_2 p$ bits on an event of probability $p$: one bit for a fair coin, little for what was to be
+# expected, much for a surprise. Logarithms turn the product into a sum, so each pixel gets its line on the bill:
+#
+# $$-\log_2 p(x) = \sum_{k=1}^{4} -\log_2 p(x_{k\text{-th}} \mid \text{those before}).$$
+#
+# Below, move through the 24 orders. The numbers in the pixels say when each is asked.
+#
+# **Predict**: for one and the same picture, what will change from order to order, and what will not?
+
+
+# %%
+NAMED = {name: sum(bit << (3 - i) for i, bit in enumerate(pixels)) for name, pixels in STROKES.items()}
+NAMED |= {"one dot": 0b0100, "nothing": 0b0000}
+
+
+def draw_bill(order, picture):
+    """The bill of one picture in one of the 24 orders: when each pixel is asked, and what it adds in bits."""
+    chosen, state = orders[order - 1], NAMED[picture]
+    bits = -chain(p, chosen)[:, state].log2()
+    ends = bits.cumsum(0)
+    fig, (left, right) = figure(1, 2, width=6.6, height=3.0, fixed=True)
+    left.imshow(pictures[state, 0], cmap="gray_r", vmin=-0.5, vmax=1.5)
+    for when, pixel in enumerate(chosen, start=1):
+        left.text(pixel % 2, pixel // 2, when, ha="center", va="center", fontsize=16, color=INK if when else FAINT)
+    left.set(xticks=[], yticks=[], title=f"{picture}, order {order}")
+    right.bar(range(1, 5), bits, bottom=ends - bits, color=[BLUE, AMBER, GREEN, VERMILION])
+    for when, (end, cost) in enumerate(zip(ends.tolist(), bits.tolist(), strict=True), start=1):
+        right.text(when, end + 0.12, f"+{cost:.2f}", ha="center")
+    right.axhline(-float(p[state].log2()), color=INK, linestyle="--", linewidth=1.2)
+    right.set(xlim=(0.4, 4.6), ylim=(0, 10), xticks=range(1, 5), xlabel="asked as number", ylabel="bits so far")
+    right.set_title(f"{float(ends[-1]):.3f} bits in all")
+    return fig
+
+
+Explorer(
+    draw_bill,
+    alt=lambda order, picture: (
+        f"Left, the picture '{picture}' with the place of each pixel in order {order}. Right, what each "
+        f"pixel adds in bits; the sum is {-float(p[NAMED[picture]].log2()):.3f} in every order."
+    ),
+    order=IntRange(1, 24, start=1),
+    picture=Choice(list(NAMED)),
+)
+
+# %% [markdown]
+# The lines of the bill move about, the total stays. Averaged over pictures the total is the **entropy**
+# $H(x) = -\sum_x p(x) \log_2 p(x)$, the shortest average code there is.
+#
+# ### When is the order not free?
+#
+# Exact conditionals look at *everything* that came before. A network with limited sight, or a memory that fades, does
+# not. Give each pixel only the one asked just before it, $m(x) = p(x_a)\, p(x_b \mid x_a)\, p(x_c \mid x_b)\,
+# p(x_d \mid x_c)$. Every factor is a true conditional of the world, only with less in it.
+#
+# **Predict**: will all 24 orders still cost the same?
+
+# %%
+shortest = float(code_length(p, p))
+extra = [float(code_length(p, one_pixel_memory(p, order))) - shortest for order in orders]
+confirm("C01.bits", shortest)
+confirm("C01.memory.least", min(extra))
+confirm("C01.memory.most", max(extra))
+
+fig, ax = figure(width=7.0, height=2.9)
+ranked = sorted(range(24), key=lambda number: extra[number])
+colours = [VERMILION if number == 0 else BLUE for number in ranked]
+ax.bar(range(24), [extra[number] for number in ranked], color=colours)
+ax.axhline(0, color=INK, linewidth=1.2)
+ax.set_xticks(range(24), ["".join(str(i + 1) for i in orders[number]) for number in ranked], rotation=90)
+ax.set_xlabel("order of the pixels (1 2 above, 3 4 below; reading order in orange)")
+ax.set_ylabel("bits beyond the entropy")
+ax.set_title("With a memory of one pixel the order matters")
+show(
+    fig,
+    alt="What each of the 24 orders costs beyond the entropy when every pixel sees only the one asked before it. Eight "
+    "orders cost next to nothing, eight nearly one bit, and reading order lies between.",
+)
+
+# %% [markdown]
+# It does. The cheap orders go to and fro along a diagonal, because in this world the pixel across the diagonal is the one
+# that tells most: exactly one of the two is in the stroke. So C01 comes with a rider. **The order is free for as long as
+# nothing is forgotten.** What a network must see to keep that freedom is the subject of chapter 02.
+#
+# ## The price of a wrong conditional
+#
+# Let the model be $m$ and the world $p$. Its code spends $L = -\sum_x p(x) \log_2 m(x)$ bits a picture, which exceeds
+# the entropy by the Kullback-Leibler divergence, $L - H = \mathrm{KL}(p, m) = \sum_x p(x) \log_2 \frac{p(x)}{m(x)}$.
+# Write both as chains and the logarithm of the quotient falls into a sum, one term for each conditional:
+#
+# $$\mathrm{KL}(p, m) = \sum_k \; \mathbb{E}_{x_{<k}}\, \mathrm{KL}\big(p(x_k \mid x_{<k}),\, m(x_k \mid x_{<k})\big).$$
+#
+# Mistakes at different pixels do not interfere. Each costs its own divergence, averaged over what may come before.
+#
+# Let us spoil the last conditional only: raise it to a power $t$ and normalise. At $t = 1$ it is right; at $t = 0$ it is
+# a fair coin, all doubt; large $t$ is overconfidence. **Predict** which is dearer: no opinion, or one four times too
+# strong?
+
+# %%
+reading = [0, 1, 2, 3]
+powers = torch.arange(0, 5.01, 0.05).tolist()
+price = [float(code_length(p, tempered_last(p, reading, t))) - shortest for t in powers]
+
+truth, told = chain(p, reading)[-1], tempered_last(p, reading, 4.0) / marginal(p, reading[:-1])
+one_conditional = float((p * (truth / told).log2()).sum())
+print(
+    f"t = 4: the whole bill grows by {price[80]:.6f} bits, the mean divergence at the last pixel is "
+    f"{one_conditional:.6f}"
+)
+assert abs(price[80] - one_conditional) < 1e-9
+
+confirm("01.price.doubt", price[0])
+confirm("01.price.overconfidence", price[80])
+fig, ax = figure(width=6.2, height=2.8)
+ax.plot(powers, price, color=BLUE)
+ax.plot([0, 1, 4], [price[0], price[20], price[80]], "o", color=VERMILION)
+for t, cost, words, where in [
+    (0, price[0], "fair coin", (10, 0)),
+    (1, 0, "truth", (0, 8)),
+    (4, price[80], "too sure", (-62, 4)),
+]:
+    ax.annotate(words, (t, cost), where, textcoords="offset points")
+ax.set_xlabel("power t of the last conditional")
+ax.set_ylabel("price (bits per picture)")
+ax.set_title("Doubt has a ceiling, overconfidence has none")
+show(
+    fig,
+    alt="The price in bits against the power t. It falls from the fair coin at t = 0 to zero at the truth, t = 1, and "
+    "then rises, ever closer to a straight line, beyond the price of the fair coin.",
+)
+
+# %% [markdown]
+# Doubt costs at most one bit for one pixel: a fair coin never does worse. Certainty that is wrong now and then costs as
+# much as you care to stake, and at $t = \infty$ everything.
+#
+# ## Pixels that know nothing of each other (claim C02)
+#
+# The opposite of a chain: each pixel is a coin of its own. The best such model has $m(x) = \prod_i p(x_i)$. Why? Its bill
+# is a sum of one cross-entropy per pixel, $-\mathbb{E}[x_i] \log m_i - (1 - \mathbb{E}[x_i]) \log (1 - m_i)$, and the
+# derivative vanishes where $m_i = \mathbb{E}[x_i]$. **The best independent pixel is told by its expected value**, as the
+# article says. And the price is
+#
+# $$\mathrm{TC}(x) = \sum_i H(x_i) - H(x),$$
+#
+# the **total correlation** (Watanabe, 1960): all that the pixels have in common. Now add a code. A decoder that is
+# *independent given z* has a set of coins for each value of $z$, and the same argument for each value gives
+# $m_i(z) = \mathbb{E}[x_i \mid z]$ and the price
+#
+# $$\mathrm{TC}(x \mid z) = \sum_i H(x_i \mid z) - H(x \mid z),$$
+#
+# the **conditional total correlation**. The code itself is charged what it tells, $I(x; z) = H(x) - H(x \mid z)$, so
+# with everything on the bill: $I(x; z) + H(x \mid z) + \mathrm{TC}(x \mid z) = H(x) + \mathrm{TC}(x \mid z)$.
+#
+# In our world, let $z$ tell nothing; or whether the stroke lies (a row) or stands (a column); or which of the four it is.
+# **Predict** the price of independence in the three cases. Does half a hint save half of it?
+
+# %%
+bills = {name: account(table) for name, table in codes().items()}
+print("z tells          I(x;z) + H(x|z) + TC(x|z) = bits in all")
+for name, (information, known, paid) in bills.items():
+    print(f"{name:<15} {information:>7.4f} {known:>8.4f} {paid:>9.4f} {information + known + paid:>14.4f}")
+
+differences = [
+    abs(paid - float(conditional_total_correlation(codes()[name])) / math.log(2))
+    for name, (_, _, paid) in bills.items()
+]
+confirm("C02.strokes.difference", round(max(differences), 12))
+for name, (_, _, paid) in bills.items():
+    confirm(f"C02.strokes.{name.replace(' ', '_')}", paid)
+
+# %%
+fig, ax = figure(width=7.0, height=2.7)
+start = torch.zeros(3)
+rows = torch.tensor(list(bills.values()))
+for part, colour, label in [
+    (0, FAINT, "I(x;z), what the code tells"),
+    (1, BLUE, "H(x|z), what is left open"),
+    (2, VERMILION, "TC(x|z), the price of independence"),
+]:
+    ax.barh(range(3), rows[:, part], left=start, color=colour, label=label)
+    start = start + rows[:, part]
+ax.axvline(shortest, color=INK, linestyle="--", linewidth=1.2)
+ax.set_yticks(range(3), list(bills))
+ax.invert_yaxis()
+ax.set(xlabel="bits per picture (dashed: entropy of the world)", ylabel="z tells", xlim=(0, 4.6))
+ax.set_title("Half a hint makes independence dearer")
+ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, fontsize=8.5)
+show(
+    fig,
+    alt="Three stacked bars, one for each z: what the code tells, what it leaves open, and the price of independence. "
+    "Up to the dashed line at the entropy the first two fill each bar. The price beyond it is largest where z tells "
+    "whether the stroke lies or stands, smaller where z tells nothing, and zero where z tells which stroke it is.",
+)
+
+# %% [markdown]
+# The price is the conditional total correlation, to the last digit. It is nothing where $z$ settles all that the pixels
+# share, which is what the article has in mind when it calls the code a central direction: given the stroke, slips are
+# independent, and independent pixels lose nothing. But half a hint costs *more* than none. Without $z$, neighbours
+# agree in rows and disagree in columns or the other way round, and much of that averages out. Told "it lies", they must
+# agree with certainty, and they cannot.
+#
+# So what do they do? Let us tell them that it lies, and look. **Predict** the mean picture, and the drawings.
+
+# %%
+lies = joint[:2].sum(0) / joint[:2].sum()
+coins = factorised(lies)
+from_world = torch.multinomial(lies, 12, True, generator=torch.Generator().manual_seed(0))
+from_coins = torch.multinomial(coins, 12, True, generator=torch.Generator().manual_seed(0))
+mean = (coins[:, None, None, None] * pictures).sum(0, keepdim=True)
+rows = torch.cat([pictures[from_world], mean.repeat(12, 1, 1, 1), pictures[from_coins]])
+fig = image_grid(
+    rows,
+    columns=12,
+    title="Told 'it lies': the mean is grey, the drawings are noise",
+    row_labels=["the world", "mean", "coins draw"],
+)
+show(
+    fig,
+    alt="Three rows of twelve 2 by 2 pictures. The world draws top rows and bottom rows with few slips. The mean picture "
+    "is grey, darker above than below. What the independent pixels draw has no rows: dots, columns and diagonals.",
+)
+agree = (pictures[:, 0, 0, 0] == pictures[:, 0, 0, 1]).double()
+print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independent coins {float(coins @ agree):.4f}")
+
+# %% [markdown]
+# Here the claim needs a finer word. Each pixel's best *parameter* is its expected value, so the **mean picture** is a
+# blur of all that is possible. Most VAEs show that mean, hence their reputation. But the mean is no draw from the model.
+# Draw from it, and what comes is **noise**: every pixel tosses its coin, and no two agree on which stroke it is.
+#
+# How grey is the mean? $\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z)$: undecided pixels have two causes.
+# One is that $z$ leaves something open, and no decoder can mend that. The other is that pixels do not talk, and a chain
+# mends it completely: with the same $z$ it pays $H(x \mid z)$ and no more.
+#
+# ## Do digits pay? (claim C02, at 64 pixels)
+#
+# With 64 pixels the world cannot be listed, but the price can still be estimated. Let $z$ be the digit's label, and
+# build two models of $p(x \mid z)$:
+#
+# - **coins**: one coin per pixel and label, set to how often it was black in the training digits. Nothing to train.
+# - a small **PixelCNN**, a chain in reading order that a network computes (chapter 02 builds it) and that is told the
+#   label as well.
+#
+# Per test digit, coins pay $H(x \mid z) + \mathrm{TC}(x \mid z)$, the chain $H(x \mid z)$, each plus its own error. So
+# the difference estimates $\mathrm{TC}(x \mid z)$. From here on we count in nats; one bit is $\ln 2$ nats.
+#
+# **Predict** the difference. For scale: the label itself can be worth no more than $\ln 10$.
+
+# %% tags=["nbval-ignore-output"]
+train, _, test = digits(binary=True)
+digit_coins = labelled_coins(train)
+pixelcnn = labelled_pixelcnn(seed=0)
+fit(pixelcnn, nll_given_label, paired(train), LIVE, progress=False)
+
+paid_by_coins, paid_by_chain = per_image(digit_coins, test), per_image(pixelcnn, test)
+confirm("C02.digits.coins", float(paid_by_coins.mean()))
+confirm("C02.digits.pixelcnn", float(paid_by_chain.mean()))
+difference = Mean.of(paid_by_coins - paid_by_chain)
+confirm("C02.digits.price", difference.value)
+print(f"the difference, over {len(test)} test digits: {difference}; that is {difference.value / math.log(2):.1f} bits")
+
+# %% [markdown]
+# How far can we trust it? The coins are set from few digits, which makes them pay too much: about half a nat for each
+# number set and each digit it was set from, 64 pixels and 10 labels against the training digits. The network is not the
+# true chain either, so it too pays too much, and that makes the difference too *small*. By how much we do not know.
+
+# %% tags=["nbval-ignore-output"]
+too_much = 64 * 10 / (2 * len(train))
+print(f"coins pay about {too_much:.2f} nats too much, so the price is at least near {difference.value - too_much:.1f}")
+unknown = float(label_unknown(pixelcnn, test).mean())
+confirm("01.digits.label_unknown", unknown)
+print(
+    f"telling the chain the label saves {unknown - float(paid_by_chain.mean()):.2f} nats, of ln 10 = {math.log(10):.2f}"
+)
+
+# %% [markdown]
+# Independence costs more than the label is worth. Now look at what each model makes of the ten labels.
+#
+# **Predict** which row will look most like digits, and which least.
+
+# %% tags=["nbval-ignore-output"]
+first = torch.stack([(test.labels == label).nonzero()[0, 0] for label in range(10)])
+ten = test[first]
+rows = [ten.images, mean_pictures(digit_coins, ten)]
+rows += [drawn(model, ten, seed) for model in (digit_coins, pixelcnn) for seed in (0, 1)]
+fig = image_grid(
+    torch.cat(rows),
+    columns=10,
+    row_labels=["test digit", "coins, mean", "coins draw", "coins draw", "chain draws", "chain draws"],
+    title="Independent given the label: the mean is a blur, a drawing is noise",
+    width=6.6,
+)
+show(
+    fig,
+    alt="Six rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; grey, blurred mean pictures of the coins; "
+    "two rows that the coins draw, with ragged outlines and stray dots; two rows that the PixelCNN draws, with whole "
+    "strokes.",
+)
+for name, made in [
+    ("mean", mean_pictures(digit_coins, test)),
+    ("coins", drawn(digit_coins, test, 0)),
+    ("pixelcnn", drawn(pixelcnn, test, 0)),
+]:
+    confirm(f"C02.sharpness.{name}", sharpness(made, test.images))
+
+# %% [markdown]
+# Sharpness, in contrast between neighbours, where 1 is that of the digits: the mean has far too little, the coins' noise
+# too much, the chain about right. A drawing can be wrong in both directions, and a sharpness measure alone would have
+# preferred the noise to the blur.
+#
+# Where in the picture is the price paid? The chain rule holds for the total correlation too: $\mathrm{TC}(x \mid z) =
+# \sum_i I(x_i; x_{<i} \mid z)$, what each pixel could have learnt from those before it. On the digits: the difference
+# of the two bills, pixel by pixel. **Predict** what the first row of the right map will show.
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad():
+    z = one_hot(test.labels)
+    by_coins, by_chain = (m.output.log_prob(m(test.images, z), test.images)[:, 0] for m in (digit_coins, pixelcnn))
+saved = (by_chain - by_coins).mean(0)
+fig, axes = figure(1, 2, width=7.0, height=3.1)
+for ax, values, title in [
+    (axes[0], -by_coins.mean(0), "What a pixel costs as a coin"),
+    (axes[1], saved, "What looking back saves"),
+]:
+    drawn_map = ax.imshow(values, vmin=min(0.0, float(values.min())), cmap="cividis")
+    ax.set_title(title)
+    ax.set_xlabel("column")
+    fig.colorbar(drawn_map, ax=ax, label="nats", shrink=0.85)
+axes[0].set_ylabel("row")
+show(
+    fig,
+    alt="Two maps of 8 by 8 pixels. Left, the cost of each pixel as a coin given the label: high where strokes vary, near "
+    "zero at the left and right margins. Right, what the PixelCNN saves at each pixel: little in the first row, much in "
+    "the rows below.",
+)
+print(f"saved in the first row: {float(saved[0].sum()):.2f} nats; in all rows: {float(saved.sum()):.2f} nats")
+
+# %% [markdown]
+# In the first row there is little to look back at. From there on, much of what looked like chance, given the label, had
+# been settled by the pixels above.
+#
+# ## Why not look at everything? (claim C03)
+#
+# If looking back helps, looking at *all* other pixels should help more. The article mentions this option and sets it
+# aside as computationally infeasible. Count. For binary pixels, a table of $p(x_i \mid \text{all others})$ has one number
+# for each of the $2^{n-1}$ values of the others, and there are $n$ such tables: $n\, 2^{n-1}$ numbers.
+#
+# **Predict**: how many numbers does a *chain* of full tables need, pixel $i$ given the $i - 1$ before it?
+
+# %%
+pixels = list(range(1, 65))
+fig, ax = figure(width=6.6, height=3.0)
+ax.plot(pixels, [full_table_numbers(n) for n in pixels], color=VERMILION, label="tables, each pixel given all others")
+ax.plot(pixels, [chain_table_numbers(n) for n in pixels], color=BLUE, linestyle="--", label="tables, a chain")
+weights = sum(weight.numel() for weight in pixelcnn.parameters())
+rest = sum(weight.numel() for weight in predict_from_the_rest(train.images).parameters())
+ax.plot(64, rest, "s", color=VERMILION, label="network, each pixel given all others")
+ax.plot(64, weights, "o", color=BLUE, label="network, a chain (this chapter's PixelCNN)")
+ax.set(yscale="log", xlabel="pixels", ylabel="numbers to be set", xticks=range(0, 65, 8))
+ax.set_title("Tables explode either way, networks do not")
+ax.legend(fontsize=9)
+show(
+    fig,
+    alt="Numbers to be set against the number of pixels, on a logarithmic axis. The curves for tables given all others and "
+    "for a chain of tables rise together to more than ten to the nineteen at 64 pixels. Two networks lie near ten to the four.",
+)
+confirm("C03.numbers.full", full_table_numbers(4))
+confirm("C03.numbers.chain", chain_table_numbers(4))
+confirm("C03.numbers.network", weights / 1000)
+print(f"64 pixels: {full_table_numbers(64):.2e} numbers given all others, {chain_table_numbers(64):.2e} in a chain")
+
+# %% [markdown]
+# $1 + 2 + 4 + \dots + 2^{n-1} = 2^n - 1$, as many as the joint table itself has: the chain rule does not compress. Tables
+# are out of reach for both, and the chain wins by a factor of about $n/2$ only. What makes either affordable is a network
+# that shares its weights among cases, and one network can answer "this pixel, given all the others" for every pixel, in
+# one pass. So infeasible it is not.
+#
+# The count does hold a warning, though. A joint distribution has $2^n - 1$ degrees of freedom. Whoever sets
+# $n\, 2^{n-1}$ numbers freely has set too many, and as a rule they contradict each other: no joint has them.
+#
+# And suppose that they do not. Let them be the *true* conditionals of a world, and multiply them as if they were a
+# chain: $\tilde p(x) = \prod_i p(x_i \mid \text{all others})$, the **pseudo-likelihood** (Besag, 1975). Take two pixels
+# that are always equal, both black or both white with probability one half. **Predict** $\tilde p$ of both pictures, and
+# the sum.
+
+# %%
+print("world                 sum over all pictures   e^D")
+for name, table in named_worlds().items():
+    total = float(full_conditionals(table).prod(0).sum())
+    bound = float(dual_total_correlation(table).exp())
+    print(f"{name:<20} {total:>22.4f} {bound:>6.4f}")
+    assert abs(total - result(f"C03.total.{name.replace(' ', '_')}").value) < 1e-4
+
+# %% [markdown]
+# Each of the two equal pixels is certain, given the other: $1 \cdot 1$ for both pictures, in all 2. If the number of black
+# dots is always even, every pixel is certain given the rest, and eight pictures claim probability one each. This is no
+# accident of two odd worlds. What is the last column? Call the sum $Z$. Then $\tilde p / Z$ is a distribution, its
+# divergence from $p$ cannot be negative, and written out in nats that reads
+#
+# $$0 \le \mathrm{KL}(p, \tilde p / Z) = \log Z - \Big( H(x) - \sum_i H(x_i \mid \text{all others}) \Big)
+# \quad\Longrightarrow\quad Z \ge e^{D}.$$
+#
+# The bracket, $D$, is the **dual total correlation** (Han, 1978). It is never negative, because
+# $H(x) = \sum_i H(x_i \mid x_{<i})$, and to know *all* others leaves a pixel no less certain than to know some. It is zero
+# only if no pixel learns anything from the rest: independence. So the product of true conditionals on everything **sums
+# to more than 1 in every world whose pixels have anything to do with each other**. In 300 random worlds:
+
+# %%
+worlds = random_worlds()
+bounds = torch.stack([dual_total_correlation(table).exp() for table in worlds])
+sums = torch.stack([full_conditionals(table).prod(0).sum() for table in worlds])
+confirm("C03.bound", float((sums / bounds).min()))
+assert bool((sums >= bounds).all()) and bool((bounds > 1).all())
+
+fig, ax = figure(width=5.6, height=3.6)
+for part, (count, colour, marker) in enumerate([(2, BLUE, "o"), (3, VERMILION, "s"), (4, GREEN, "^")]):
+    chosen = slice(100 * part, 100 * part + 100)
+    ax.scatter(bounds[chosen], sums[chosen], s=14, color=colour, marker=marker, label=f"{count} pixels")
+ax.plot([1, 2.6], [1, 2.6], color=INK, linestyle="--", linewidth=1.2, label="equality")
+ax.set_xlabel(r"$e^{D}$")
+ax.set_ylabel("sum of the product over all pictures")
+ax.set_title("Never under the bound, and never 1")
+ax.legend()
+show(
+    fig,
+    alt="A scatter of 300 random worlds of two, three and four pixels. All points lie on or above the diagonal, where the "
+    "sum equals e to the dual total correlation, and above 1; more pixels, larger sums.",
+)
+
+# %% [markdown]
+# Last, the trap at full size. For each of the 64 pixels of a digit, fit a logistic regression on the 63 others: no hidden
+# layer, no label. Add up $-\log p(x_i \mid \text{all others})$ and call it an NLL. Beside it, what the PixelCNN pays when
+# nobody tells it the label. **Predict** which is lower.
+
+# %% tags=["nbval-ignore-output"]
+from_the_rest = predict_from_the_rest(train.images)
+with torch.no_grad():
+    pseudo = float(pseudo_nll(from_the_rest, test.images).mean())
+confirm("C03.digits.pseudo", pseudo)
+confirm("01.digits.label_unknown", unknown)
+assert pseudo < unknown
+
+# %% [markdown]
+# A linear predictor seems to beat a convolutional network. It does not: its number is an estimate of
+# $\sum_i H(x_i \mid \text{all others})$, which lies *below* the entropy, where no model can be. A code as short as
+# that could not be decoded: to read the first pixel you would need all the others, and so would they.
+#
+# None of this makes such conditionals useless. The true ones determine the joint, if no picture is impossible; one can
+# draw by asking them over and over (Gibbs sampling), with many passes and no likelihood; and fitting them is a sound way to
+# learn a representation (masked language models do). They are no model *by multiplication*. The article's advice stands:
+# pretend that a picture is a sequence. Only the reason changes: a chain is what makes the product a probability.
+
+# %%
+ClaimsTable("C01", "C02", "C03")
+
+# %% [markdown]
+# ## Questions
+#
+# 1. Two fair coins $x_1$ and $x_2$ are independent, and $z$ is 1 if they differ. What do independent pixels cost without
+#    $z$, and given $z$?
+# <details><summary>Answer</summary>Without z nothing: they are independent. Given z one bit: each coin alone is still
+# fair, two bits for the two, but given z one settles the other, so H(x|z) is one bit. A code can create a dependence, not
+# only remove one; that is why half a hint was dearer.</details>
+#
+# 2. A model says p(x2 | x1): "equal to x1, with probability 0.9", and p(x1 | x2): "different from x2, with probability
+#    0.9". Which joint distribution has both?
+# <details><summary>Answer</summary>None. The odds ratio p(00) p(11) / (p(01) p(10)) can be read off either conditional
+# alone: the first says 81, the second 1/81. Four freely chosen numbers, and a joint of two pixels has three.</details>
+#
+# 3. A VAE's reconstructions are blurred. Would an autoregressive decoder with the same z make them sharp, and right?
+# <details><summary>Answer</summary>Sharp, yes: its pixels agree with each other. Right, not necessarily: what z leaves
+# open, H(x|z), stays open, and the decoder settles it by its own draws. You get one sharp picture among those that fit z,
+# and another next time.</details>
+#
+# 4. You train the same network on pictures in two different orders and get two different likelihoods. Does that contradict
+#    the chain rule?
+# <details><summary>Answer</summary>No. The rule speaks of the true conditionals, which multiply to the same joint in any
+# order. A network approximates them, and some orders are easier for it, as with the memory of one pixel. Each of the two
+# trained models is a proper distribution, and they are not the same one.</details>
+#
+# 5. Why did the chain's saving say little about the first pixels, whatever the network?
+# <details><summary>Answer</summary>The sum of I(x_i; x_before | z) gives the first pixel nothing to learn from and the
+# second one pixel only. In another order other pixels would come off empty, and the sum would be the same.</details>
+#
+# ## Where next
+#
+# The exercise `exercises/01_chain_rule` lets you compute code lengths, conditionals, chains and total correlations
+# yourself, and answers at once. Then [chapter 02](02_pixelrnn_pixelcnn.ipynb): how one network computes all conditionals
+# of a chain in one pass, and never looks ahead.
+#
+# ## References
+#
+# - C. M. Wild (2018), With Great Power Comes Poor Latent Codes: Representation Learning in VAEs (Pt. 2), Towards Data
+#   Science, 7 May 2018. The article this course follows.
+# - C. E. Shannon (1948), A Mathematical Theory of Communication, Bell System Technical Journal 27. Entropy, code length.
+# - S. Watanabe (1960), Information Theoretical Analysis of Multivariate Correlation, IBM Journal of Research and
+#   Development 4(1). Total correlation.
+# - J. Besag (1975), Statistical Analysis of Non-Lattice Data, The Statistician 24(3). Pseudo-likelihood.
+# - T. S. Han (1978), Nonnegative Entropy Measures of Multivariate Symmetric Correlations, Information and Control 36(2).
+#   Dual total correlation.
+# - B. Uria, I. Murray and H. Larochelle (2014), A Deep and Tractable Density Estimator, arXiv 1310.1757. One network for
+#   all orders.
+# - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu (2016), Pixel Recurrent Neural Networks, arXiv 1601.06759.
