@@ -36,7 +36,9 @@ import torch
 
 from course_lib.data import digits
 from course_lib.experiments.chapter_01 import (
+    CHANCES,
     LIVE,
+    SLIP,
     STROKES,
     account,
     chain_table_numbers,
@@ -70,6 +72,7 @@ from course_lib.measurement.worlds.images import (
     chain,
     code_length,
     conditional_total_correlation,
+    entropy,
     factorised,
     marginal,
 )
@@ -81,10 +84,11 @@ from course_lib.widgets import Choice, Explorer, IntRange
 #
 # To be sure of something, make the world so small that all of it can be listed. Ours has pictures of 2 x 2 pixels, black
 # or white: sixteen of them. Somebody draws one of four strokes, the top row most often, the right column least, and
-# each pixel slips with probability 0.05 and comes out the other way. That gives each of the sixteen pictures a
+# each pixel may slip and come out the other way. That gives each of the sixteen pictures a
 # probability, $p(x)$: a **joint table**, since it speaks of all four pixels together.
 
 # %%
+print(f"chance of each stroke {dict(zip(STROKES, CHANCES, strict=True))}, of a slip {SLIP}")
 joint = stroke_world()  # p(z, x): four strokes, sixteen pictures
 p = joint.sum(0)  # p(x)
 pictures = all_images((1, 2, 2))
@@ -166,15 +170,21 @@ def draw_bill(order, picture):
     bits = -chain(p, chosen)[:, state].log2()
     ends = bits.cumsum(0)
     fig, (left, right) = figure(1, 2, width=6.6, height=3.0, fixed=True)
-    left.imshow(pictures[state, 0], cmap="gray_r", vmin=-0.5, vmax=1.5)
+    left.imshow(pictures[state, 0], cmap="gray_r", vmin=-0.3, vmax=1.3)
     for when, pixel in enumerate(chosen, start=1):
-        left.text(pixel % 2, pixel // 2, when, ha="center", va="center", fontsize=16, color=INK if when else FAINT)
+        colour = "white" if pictures[state].flatten()[pixel] else INK
+        left.text(pixel % 2, pixel // 2, when, ha="center", va="center", fontsize=18, color=colour)
     left.set(xticks=[], yticks=[], title=f"{picture}, order {order}")
+    total = -float(p[state].log2())
+    right.axhline(total, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
     right.bar(range(1, 5), bits, bottom=ends - bits, color=[BLUE, AMBER, GREEN, VERMILION])
     for when, (end, cost) in enumerate(zip(ends.tolist(), bits.tolist(), strict=True), start=1):
-        right.text(when, end + 0.12, f"+{cost:.2f}", ha="center")
-    right.axhline(-float(p[state].log2()), color=INK, linestyle="--", linewidth=1.2)
-    right.set(xlim=(0.4, 4.6), ylim=(0, 10), xticks=range(1, 5), xlabel="asked as number", ylabel="bits so far")
+        right.annotate(
+            f"+{cost:.2f}", (when, end), (0, 4), textcoords="offset points", ha="center", backgroundcolor="white"
+        )
+    right.set(
+        xlim=(0.4, 4.6), ylim=(0, 1.25 * total), xticks=range(1, 5), xlabel="asked as number", ylabel="bits so far"
+    )
     right.set_title(f"{float(ends[-1]):.3f} bits in all")
     return fig
 
@@ -208,24 +218,32 @@ confirm("C01.bits", shortest)
 confirm("C01.memory.least", min(extra))
 confirm("C01.memory.most", max(extra))
 
-fig, ax = figure(width=7.0, height=2.9)
+diagonal = [sum(a + b == 3 for a, b in itertools.pairwise(order)) for order in orders]
+fig, ax = figure(width=7.0, height=3.2)
 ranked = sorted(range(24), key=lambda number: extra[number])
-colours = [VERMILION if number == 0 else BLUE for number in ranked]
-ax.bar(range(24), [extra[number] for number in ranked], color=colours)
+for steps, colour, label in [(2, GREEN, "two steps across"), (1, AMBER, "one step across"), (0, BLUE, "none")]:
+    places = [place for place, number in enumerate(ranked) if diagonal[number] == steps]
+    ax.bar(places, [extra[ranked[place]] for place in places], color=colour, label=label)
+    ax.annotate(
+        f"{extra[ranked[places[0]]]:.3f}", (places[0], extra[ranked[places[0]]]), (-8, 4), textcoords="offset points"
+    )
 ax.axhline(0, color=INK, linewidth=1.2)
 ax.set_xticks(range(24), ["".join(str(i + 1) for i in orders[number]) for number in ranked], rotation=90)
-ax.set_xlabel("order of the pixels (1 2 above, 3 4 below; reading order in orange)")
+ax.get_xticklabels()[ranked.index(0)].set(fontweight="bold", color=VERMILION)
+ax.set_xlabel("order of the pixels: 1 2 above, 3 4 below, so 1234 is reading order")
 ax.set_ylabel("bits beyond the entropy")
 ax.set_title("With a memory of one pixel the order matters")
+ax.legend(title="the diagonal", alignment="left", loc="upper left")
 show(
     fig,
-    alt="What each of the 24 orders costs beyond the entropy when every pixel sees only the one asked before it. Eight "
-    "orders cost next to nothing, eight nearly one bit, and reading order lies between.",
+    alt="What each of the 24 orders costs beyond the entropy when every pixel sees only the one asked before it. The eight "
+    "orders that step across the diagonal twice cost next to nothing, the eight that do so once, reading order among "
+    "them, about half a bit, and the eight that never do nearly one bit.",
 )
 
 # %% [markdown]
-# It does. The cheap orders go to and fro along a diagonal, because in this world the pixel across the diagonal is the one
-# that tells most: exactly one of the two is in the stroke. So C01 comes with a rider. **The order is free for as long as
+# They do not. The cheap orders step across a diagonal twice, because in this world the pixel across the diagonal is the
+# one that tells most: exactly one of the two is in the stroke. So C01 comes with a rider. **The order is free for as long as
 # nothing is forgotten.** What a network must see to keep that freedom is the subject of chapter 02.
 #
 # ## The price of a wrong conditional
@@ -318,11 +336,8 @@ for name, (_, _, paid) in bills.items():
 fig, ax = figure(width=7.0, height=2.7)
 start = torch.zeros(3)
 rows = torch.tensor(list(bills.values()))
-for part, colour, label in [
-    (0, FAINT, "I(x;z), what the code tells"),
-    (1, BLUE, "H(x|z), what is left open"),
-    (2, VERMILION, "TC(x|z), the price of independence"),
-]:
+parts = [(FAINT, "I(x;z): told"), (BLUE, "H(x|z): left open"), (VERMILION, "TC(x|z): price of independence")]
+for part, (colour, label) in enumerate(parts):
     ax.barh(range(3), rows[:, part], left=start, color=colour, label=label)
     start = start + rows[:, part]
 ax.axvline(shortest, color=INK, linestyle="--", linewidth=1.2)
@@ -330,7 +345,7 @@ ax.set_yticks(range(3), list(bills))
 ax.invert_yaxis()
 ax.set(xlabel="bits per picture (dashed: entropy of the world)", ylabel="z tells", xlim=(0, 4.6))
 ax.set_title("Half a hint makes independence dearer")
-ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, fontsize=8.5)
+ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, fontsize=9.5)
 show(
     fig,
     alt="Three stacked bars, one for each z: what the code tells, what it leaves open, and the price of independence. "
@@ -341,21 +356,32 @@ show(
 # %% [markdown]
 # The price is the conditional total correlation, to the last digit. It is nothing where $z$ settles all that the pixels
 # share, which is what the article has in mind when it calls the code a central direction: given the stroke, slips are
-# independent, and independent pixels lose nothing. But half a hint costs *more* than none. Without $z$, neighbours
-# agree in rows and disagree in columns or the other way round, and much of that averages out. Told "it lies", they must
-# agree with certainty, and they cannot.
+# independent, and independent pixels lose nothing. But half a hint costs *more* than none. Subtract the two formulas:
 #
-# So what do they do? Let us tell them that it lies, and look. **Predict** the mean picture, and the drawings.
+# $$\mathrm{TC}(x \mid z) = \mathrm{TC}(x) + I(x; z) - \sum_i I(x_i; z).$$
+#
+# The price rises when the pixels tell more about $z$ together than one by one. Whether a stroke lies shows in pairs of
+# pixels and hardly in any single one, so a coin has little use for the hint. A VAE that minimises its loss has every
+# reason to choose a $z$ that single pixels can use.
+#
+# What do independent pixels do with half a hint? Tell them "it lies", and look. **Predict** the mean picture, and the
+# drawings.
 
 # %%
-lies = joint[:2].sum(0) / joint[:2].sum()
+half = codes()["lies or stands"]
+apart = entropy(factorised(p)) - sum(row.sum() * entropy(factorised(row / row.sum())) for row in half)
+together, _, dearer = bills["lies or stands"]
+print(f"the pixels tell whether it lies: together {together:.4f} bits, one by one {float(apart) / math.log(2):.4f}")
+assert abs(dearer - bills["nothing"][2] - together + float(apart) / math.log(2)) < 1e-9
+
+lies = half[0] / half[0].sum()
 coins = factorised(lies)
 from_world = torch.multinomial(lies, 12, True, generator=torch.Generator().manual_seed(0))
 from_coins = torch.multinomial(coins, 12, True, generator=torch.Generator().manual_seed(0))
 mean = (coins[:, None, None, None] * pictures).sum(0, keepdim=True)
 rows = torch.cat([pictures[from_world], mean.repeat(12, 1, 1, 1), pictures[from_coins]])
 fig = image_grid(
-    rows,
+    rows.repeat_interleave(5, dim=2).repeat_interleave(5, dim=3),
     columns=12,
     title="Told 'it lies': the mean is grey, the drawings are noise",
     row_labels=["the world", "mean", "coins draw"],
@@ -370,7 +396,7 @@ print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independe
 
 # %% [markdown]
 # Here the claim needs a finer word. Each pixel's best *parameter* is its expected value, so the **mean picture** is a
-# blur of all that is possible. Most VAEs show that mean, hence their reputation. But the mean is no draw from the model.
+# blur of all that is possible. It is that mean which programs usually show of a VAE. But the mean is no draw from the model.
 # Draw from it, and what comes is **noise**: every pixel tosses its coin, and no two agree on which stroke it is.
 #
 # How grey is the mean? $\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z)$: undecided pixels have two causes.
@@ -405,9 +431,10 @@ confirm("C02.digits.price", difference.value)
 print(f"the difference, over {len(test)} test digits: {difference}; that is {difference.value / math.log(2):.1f} bits")
 
 # %% [markdown]
-# How far can we trust it? The coins are set from few digits, which makes them pay too much: about half a nat for each
-# number set and each digit it was set from, 64 pixels and 10 labels against the training digits. The network is not the
-# true chain either, so it too pays too much, and that makes the difference too *small*. By how much we do not know.
+# How far can we trust it? A coin set from $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the true
+# mean, and pays about $1 / (2m)$ nats for that (the divergence is about half the squared error over $\mu (1 - \mu)$). With
+# 64 coins for each of 10 labels that makes the difference a little too large. The network is not the true chain either;
+# it pays too much as well, which makes the difference too *small*, by how much we do not know.
 
 # %% tags=["nbval-ignore-output"]
 too_much = 64 * 10 / (2 * len(train))
@@ -432,14 +459,14 @@ fig = image_grid(
     torch.cat(rows),
     columns=10,
     row_labels=["test digit", "coins, mean", "coins draw", "coins draw", "chain draws", "chain draws"],
-    title="Independent given the label: the mean is a blur, a drawing is noise",
+    title="The coins' mean is a blur, and their drawings are noise",
     width=6.6,
 )
 show(
     fig,
     alt="Six rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; grey, blurred mean pictures of the coins; "
-    "two rows that the coins draw, with ragged outlines and stray dots; two rows that the PixelCNN draws, with whole "
-    "strokes.",
+    "two rows that the coins draw, with ragged outlines, holes and stray dots; two rows that the PixelCNN draws, with "
+    "smoother strokes and few stray dots.",
 )
 for name, made in [
     ("mean", mean_pictures(digit_coins, test)),
@@ -529,11 +556,11 @@ print(f"64 pixels: {full_table_numbers(64):.2e} numbers given all others, {chain
 # the sum.
 
 # %%
-print("world                 sum over all pictures   e^D")
+print("world                     sum over all pictures    e^D")
 for name, table in named_worlds().items():
     total = float(full_conditionals(table).prod(0).sum())
     bound = float(dual_total_correlation(table).exp())
-    print(f"{name:<20} {total:>22.4f} {bound:>6.4f}")
+    print(f"{name:<24} {total:>22.4f} {bound:>6.4f}")
     assert abs(total - result(f"C03.total.{name.replace(' ', '_')}").value) < 1e-4
 
 # %% [markdown]
@@ -586,13 +613,14 @@ confirm("01.digits.label_unknown", unknown)
 assert pseudo < unknown
 
 # %% [markdown]
-# A linear predictor seems to beat a convolutional network. It does not: its number is an estimate of
-# $\sum_i H(x_i \mid \text{all others})$, which lies *below* the entropy, where no model can be. A code as short as
-# that could not be decoded: to read the first pixel you would need all the others, and so would they.
+# A linear predictor seems to beat a convolutional network. It does not: what its number cannot fall below is
+# $\sum_i H(x_i \mid \text{all others})$, and that is *less* than the entropy, which is the floor for every model. Nor
+# could such a code be read: to decode the first pixel you would need all the others, and for each of them the first.
 #
-# None of this makes such conditionals useless. The true ones determine the joint, if no picture is impossible; one can
-# draw by asking them over and over (Gibbs sampling), with many passes and no likelihood; and fitting them is a sound way to
-# learn a representation (masked language models do). They are no model *by multiplication*. The article's advice stands:
+# None of this makes such conditionals useless. If no picture is impossible, the true ones determine the joint: for two
+# pictures that differ in one pixel they say how much likelier one is than the other. One can draw by asking them over and
+# over (Gibbs sampling), with many passes and without a likelihood. And learning them is a way to learn a representation,
+# as masked language models do (Devlin et al., 2019). They are no model *by multiplication*. The article's advice stands:
 # pretend that a picture is a sequence. Only the reason changes: a chain is what makes the product a probability.
 
 # %%
@@ -645,4 +673,6 @@ ClaimsTable("C01", "C02", "C03")
 #   Dual total correlation.
 # - B. Uria, I. Murray and H. Larochelle (2014), A Deep and Tractable Density Estimator, arXiv 1310.1757. One network for
 #   all orders.
+# - J. Devlin, M.-W. Chang, K. Lee and K. Toutanova (2019), BERT: Pre-training of Deep Bidirectional Transformers for
+#   Language Understanding, arXiv 1810.04805. Conditionals on everything else, for words.
 # - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu (2016), Pixel Recurrent Neural Networks, arXiv 1601.06759.

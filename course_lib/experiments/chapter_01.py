@@ -151,7 +151,12 @@ def named_worlds() -> dict[str, Float[Tensor, " states"]]:
     even = (all_images((1, 2, 2)).sum(dim=(1, 2, 3)) % 2 == 0).double()
     equal = torch.tensor([0.5, 0.0, 0.0, 0.5], dtype=torch.float64)
     strokes = stroke_world().sum(0)
-    return {"independent pixels": factorised(strokes), "two equal pixels": equal, "strokes": strokes, "even": even / 8}
+    return {
+        "independent pixels": factorised(strokes),
+        "two equal pixels": equal,
+        "strokes": strokes,
+        "an even number of dots": even / 8,
+    }
 
 
 def random_worlds() -> list[Float[Tensor, " states"]]:
@@ -172,12 +177,15 @@ def chain_table_numbers(pixels: int) -> int:
 
 def totals() -> Iterator[Result]:
     """C03: how many numbers it takes, and what the conditionals on everything else sum to when multiplied."""
-    for name, count in (("full", full_table_numbers), ("chain", chain_table_numbers)):
-        quantity = f"numbers in tables of four pixels, {name}"
-        yield Result(f"C03.numbers.{name}", "C03", quantity, float(count(4)), "")
+    yield Result(
+        "C03.numbers.full", "C03", "tables of four pixels, each given all others", full_table_numbers(4), "numbers"
+    )
+    yield Result(
+        "C03.numbers.chain", "C03", "tables of four pixels, each given those before", chain_table_numbers(4), "numbers"
+    )
     quantity = "weights of this chapter's PixelCNN, 64 pixels and a label"
     weights = sum(weight.numel() for weight in labelled_pixelcnn(0).parameters())
-    yield Result("C03.numbers.network", "C03", quantity, weights / 1000, "thousand")
+    yield Result("C03.numbers.network", "C03", quantity, weights / 1000, "thousand numbers")
     for name, p in named_worlds().items():
         key, total = f"C03.total.{name.replace(' ', '_')}", float(full_conditionals(p).prod(0).sum())
         yield Result(key, "C03", f"sum over all pictures, {name}", total, "", band=1e-4)
