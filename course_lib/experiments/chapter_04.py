@@ -1,0 +1,414 @@
+"""Chapter 04: the ELBO's two arrangements, the prior as a mixture of posteriors, and the rate in two parts."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from course_lib.data.noise import normal
+from course_lib.experiments.seeds import SEEDS, over_seeds
+from course_lib.measurement.ais import ais
+from course_lib.measurement.annealing import Annealing
+from course_lib.measurement.codes import encode_all
+from course_lib.measurement.gaps import Gaps, gaps
+from course_lib.measurement.information import information_of
+from course_lib.measurement.ledger import Claim, Result
+from course_lib.measurement.likelihood import iwae_log_prob
+from course_lib.measurement.worlds.account import Account
+from course_lib.measurement.worlds.discrete import DiscreteWorld, kl
+from course_lib.measurement.worlds.gaussian_pair import collapsed_model, factor_model, gaussian_pair, least_rate
+from course_lib.measurement.worlds.images import random_table
+from course_lib.measurement.worlds.linear_gaussian import Channel, Gaussian, LinearGaussianWorld
+from course_lib.measurement.worlds.quadrature import gaussian_table, gaussian_world, grid
+from course_lib.models.encoders import ConvEncoder
+from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.gaussian import DiagonalGaussian
+from course_lib.models.vae import VAE
+from course_lib.objectives.infovae import elbo
+from course_lib.training.fit import Plan, fit
+from course_lib.zoo.recipes import binary_digits
+from course_lib.zoo.train import hardware
+
+CLAIMS = (
+    Claim(
+        "C13",
+        "The ELBO is log p(x) less the KL from q(z|x) to the true posterior p(z|x).",
+        "True, exactly, picture by picture: in tables and in linear-Gaussian worlds, and it holds for VAEs of digits.",
+    ),
+    Claim(
+        "C14",
+        "The prior is the mixture of the posteriors p(z|x), each weighted by p(x).",
+        "True of the model's own p(x). With the weights of the data it holds only as well as the model fits them.",
+    ),
+    Claim(
+        "C20",
+        "The ELBO's KL is taken picture by picture; the alternative compares the aggregate q(z) with the prior.",
+        "True: the average KL is I(x;z) + KL(q(z), p(z)), all three measured, and the alternative drops the first. "
+        "Erratum: the article has the aggregate match p(x); it is p(z).",
+    ),
+)
+WORLDS = 100
+LIVE = Plan(steps=400, batch_size=64, learning_rate=4e-3, warm_up=20)
+SHORT_AIS = Annealing(distributions=50, chains=4, leapfrogs=5)
+EXACT = dict(band=1e-5, hardware="any: float64")
+
+
+def small_world() -> tuple[DiscreteWorld, Float[Tensor, " states"]]:
+    """Two pixels, three codes, and the data: pictures 00, 01, 10, 11, each pixel a coin once z is known."""
+    ink = torch.tensor([[0.1, 0.2], [0.8, 0.3], [0.7, 0.9]], dtype=torch.float64)
+    pictures = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
+    likelihood = (pictures * ink[:, None] + (1 - pictures) * (1 - ink[:, None])).prod(2)
+    prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    return DiscreteWorld.from_tables(prior, likelihood), torch.tensor([0.4, 0.1, 0.1, 0.4], dtype=torch.float64)
+
+
+def random_tables(seed: int) -> tuple[DiscreteWorld, Float[Tensor, "8 4"], Float[Tensor, " 8"]]:
+    """A random world of 4 codes and 8 pictures, an encoder q(z|x) that knows nothing of it, and data."""
+    g = torch.Generator().manual_seed(seed)
+    world = DiscreteWorld.from_tables(random_table(2, g), torch.stack([random_table(3, g) for _ in range(4)]))
+    return world, torch.stack([random_table(2, g) for _ in range(8)]), random_table(3, g)
+
+
+def random_linear(seed: int) -> tuple[LinearGaussianWorld, Channel, Gaussian]:
+    """A random linear-Gaussian world of 2 codes and 5 pixels, an encoder that knows nothing of it, and data."""
+    g = torch.Generator().manual_seed(seed)
+    cov = _random_covariance
+    world = LinearGaussianWorld(Channel(_numbers(g, 5, 2), _numbers(g, 5), cov(g, 5)))
+    q = Channel(_numbers(g, 2, 5) / 2, _numbers(g, 2), cov(g, 2))
+    return world, q, Gaussian(_numbers(g, 5), cov(g, 5))
+
+
+def _numbers(g: torch.Generator, *shape: int) -> Tensor:
+    return normal(shape, g, like=torch.empty(0, dtype=torch.float64))
+
+
+def _random_covariance(g: torch.Generator, d: int) -> Float[Tensor, "d d"]:
+    L = _numbers(g, d, d)
+    return L @ L.T / d + 0.1 * torch.eye(d).to(L)
+
+
+def two_ways_in_tables(seed: int) -> tuple[Float[Tensor, " 8"], Float[Tensor, " 8"]]:
+    """The ELBO of each picture in both arrangements, in a world of tables: what `C13.discrete` compares."""
+    world, q, _ = random_tables(seed)
+    return -world.distortion(q) - world.rate(q), world.log_prob() - kl(q, world.log_posterior())
+
+
+def two_ways_in_gaussians(seed: int) -> tuple[Float[Tensor, " 8"], Float[Tensor, " 8"]]:
+    """The ELBO of eight pictures in both arrangements, in a linear-Gaussian world: what `C13.linear` compares."""
+    world, q, data = random_linear(seed)
+    x = data.sample(8, torch.Generator().manual_seed(seed))
+    gaps = torch.stack([q.at(picture).kl(world.posterior().at(picture)) for picture in x])
+    return world.elbo(q, x), world.marginal().log_prob(x) - gaps
+
+
+def worst_difference(two_ways: Callable[[int], tuple[Tensor, Tensor]], seeds: int = WORLDS) -> float:
+    """The largest difference between two ways to one number, over the worlds 0 ... seeds - 1, to nine digits."""
+    pairs = [two_ways(seed) for seed in range(seeds)]
+    return round(max(float((one - other).abs().max()) for one, other in pairs), 9)
+
+
+def arrangements() -> Iterator[Result]:
+    """C13: both arrangements of the ELBO, each term by its own definition, in random worlds that are solved."""
+    about = dict(claim="C13", unit="nats", seeds=tuple(range(WORLDS)), **EXACT)
+    for name, two_ways in (("discrete", two_ways_in_tables), ("linear", two_ways_in_gaussians)):
+        quantity = f"largest difference of the two arrangements, {WORLDS} {name} worlds, 8 pictures each"
+        yield Result(f"C13.{name}", quantity=quantity, value=worst_difference(two_ways), **about)
+
+
+def mixtures() -> Iterator[Result]:
+    """C14: how far the mixture of the true posteriors is from the prior, weighted by p(x) and by the data."""
+    about = dict(claim="C14", unit="nats", **EXACT)
+    tables, data = small_world()
+    own, other, misfit = posterior_mixtures(tables, data)
+    quantity = "KL from the mixture of the posteriors to the prior, two pixels, weighted by"
+    yield Result("C14.discrete.own", quantity=f"{quantity} the model's p(x)", value=own, **about)
+    yield Result("C14.discrete.data", quantity=f"{quantity} the data", value=other, **about)
+    yield Result(
+        "C14.discrete.misfit", quantity="KL from the data to the model's p(x), two pixels", value=misfit, **about
+    )
+    about |= dict(seeds=tuple(range(WORLDS)))
+    quantity = f"largest KL from the mixture, weighted by p(x), to the prior, {WORLDS} linear worlds"
+    yield Result("C14.linear.own", quantity=quantity, value=worst_difference(_mixture_in_gaussians), **about)
+    within = sum(other <= misfit for other, misfit in map(_mixture_and_misfit, range(WORLDS)))
+    quantity = "worlds of tables in which the posteriors of the data mix to the prior as well as p(x) fits, or better"
+    yield Result("C14.bounded", quantity=quantity, value=float(within), **about | dict(unit=f"of {WORLDS}", band=0.0))
+
+
+def posterior_mixtures(world: DiscreteWorld, data: Float[Tensor, " states"]) -> tuple[float, float, float]:
+    """KL(E p(z|x), p(z)) with x from the model's p(x) and with x from the data; and KL(data, p(x)), in nats."""
+    posterior, log_p = world.log_posterior().exp(), world.log_prob()
+    own, other = (float(kl(world.aggregate(posterior, p), world.log_prior)) for p in (log_p.exp(), data))
+    return round(own, 9) + 0.0, other, float(kl(data, log_p))
+
+
+def _mixture_and_misfit(seed: int) -> tuple[float, float]:
+    world, _, data = random_tables(seed)
+    return posterior_mixtures(world, data)[1:]
+
+
+def _mixture_in_gaussians(seed: int) -> tuple[Tensor, Tensor]:
+    world, _, _ = random_linear(seed)
+    distance = world.posterior().output(world.marginal()).kl(world.prior)
+    return distance, torch.zeros_like(distance)
+
+
+def surgery() -> Iterator[Result]:
+    """C20: rate = information + aggregate gap in random worlds, and what matching p(x) in its place would ask for."""
+    about = dict(claim="C20", unit="nats", seeds=tuple(range(WORLDS)), **EXACT)
+    for name, make in (("discrete", random_tables), ("linear", random_linear)):
+        quantity = f"largest difference of rate and information + aggregate gap, {WORLDS} {name} worlds"
+        value = worst_difference(lambda seed, make=make: two_sides(_account(*make(seed))))
+        yield Result(f"C20.{name}", quantity=quantity, value=value, **about)
+    about |= dict(seeds=())
+    to_prior, to_pictures = erratum()
+    quantity = "in a solved world with the true posterior as its encoder: KL from q(z) to"
+    yield Result("C20.erratum.to_prior", quantity=f"{quantity} p(z)", value=to_prior, **about)
+    yield Result("C20.erratum.to_pictures", quantity=f"{quantity} p(x)", value=to_pictures, **about)
+
+
+def _account(world: DiscreteWorld | LinearGaussianWorld, q: Tensor | Channel, data: Tensor | Gaussian) -> Account:
+    return world.account(q, data)
+
+
+def two_sides(account: Account) -> tuple[Tensor, Tensor]:
+    """The rate, and information + aggregate gap, each term by its own definition."""
+    return torch.tensor(account.rate).double(), torch.tensor(account.information + account.aggregate_gap).double()
+
+
+def erratum() -> tuple[float, float]:
+    """KL(q(z), p(z)) and KL(q(z), p(x)) for x | z ~ N(2 z, 1), its own pictures, and q the true posterior."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    world = LinearGaussianWorld(Channel(2 * one, 0 * one[0], one))
+    q_z = world.posterior().output(world.marginal())
+    return round(float(q_z.kl(world.prior)), 9) + 0.0, float(q_z.kl(world.marginal()))
+
+
+PICTURES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0], dtype=torch.float64)
+
+
+def hump_world(
+    pictures: Float[Tensor, " pictures"], humps: int, sigma: float = 0.4
+) -> tuple[DiscreteWorld, Float[Tensor, " nodes"]]:
+    """Pictures of one grey pixel, z ~ N(0, 1), on a grid: x | z ~ N(z, sigma^2), or N(|z|, sigma^2) with two humps.
+
+    In the second world z and -z make the same picture, so that the posterior has a hump on either side.
+    """
+    z = grid(reach=8.0, step=0.02)
+    mean = z if humps == 1 else z.abs()
+    off = (pictures - mean[:, None]) / sigma
+    return gaussian_world(z, -0.5 * off**2 - math.log(sigma * math.sqrt(2 * math.pi))), z
+
+
+def gaussian_family() -> DiagonalGaussian:
+    """What the encoder of a hump world may answer: means -2, -1.975, ..., 2.5, deviations 0.1, 0.12, ..., 1."""
+    means, deviations = torch.arange(-80, 101).double() / 40, torch.arange(5, 51).double() / 50
+    members = torch.cartesian_prod(means, deviations)
+    return DiagonalGaussian(members[:, :1], 2 * members[:, 1:].log())
+
+
+def elbos(world: DiscreteWorld, members: Float[Tensor, "members nodes"]) -> Float[Tensor, "members pictures"]:
+    """sum_z q(z) (log p(z) + log p(x|z) - log q(z)) of every member of a family, for every picture."""
+    return members @ world.log_joint().T + torch.special.entr(members).sum(1, keepdim=True)
+
+
+def best_members(humps: int) -> tuple[Gaps, DiagonalGaussian, DiagonalGaussian]:
+    """The gaps of a hump world's pictures, the best Gaussian for each, and the best straight-line encoder's answers.
+
+    That encoder, N(a x, s^2), is a VAE's in small: one rule, a and s, for all pictures.
+    """
+    world, z = hump_world(PICTURES, humps)
+    family = gaussian_family()
+    best, member = elbos(world, gaussian_table(family, z)).max(0)
+    line = max((_straight_line(a / 20, s / 50) for a in range(25) for s in range(5, 51)), key=_mean_elbo(world, z))
+    own = elbos(world, gaussian_table(line, z)).diagonal()
+    return Gaps(world.log_prob(), best, own), DiagonalGaussian(family.mu[member], family.log_var[member]), line
+
+
+def _straight_line(a: float, s: float) -> DiagonalGaussian:
+    mu = a * PICTURES[:, None]
+    return DiagonalGaussian(mu, torch.full_like(mu, 2 * math.log(s)))
+
+
+def _mean_elbo(world: DiscreteWorld, z: Tensor) -> Callable[[DiagonalGaussian], float]:
+    return lambda q: float(elbos(world, gaussian_table(q, z)).diagonal().mean())
+
+
+def split() -> Iterator[Result]:
+    """The two parts of the posterior gap where everything is a sum: Gaussians, and a straight line, with two humps."""
+    for humps in (1, 2):
+        found, about = best_members(humps)[0], dict(claim="C13", unit="nats", **EXACT)
+        where = f"five pictures, posterior with {humps} hump{'s' * (humps - 1)}"
+        for name in ("approximation", "amortisation"):
+            value = float(getattr(found, name).mean())
+            yield Result(f"04.split.{name}.humps{humps}", quantity=f"{name} gap, {where}", value=value, **about)
+
+
+def strong_model(data: Gaussian, told: float) -> LinearGaussianWorld:
+    """A model that equals `data` whatever share `told` of the code's reach it uses: p(x|z) has a full covariance.
+
+    W = told w with w that of `factor_model`, and cov = S - W W'. At 0 the code is empty; at 1 p(x|z) is diagonal.
+    """
+    W = told * factor_model(data, 0.5).decoder.A
+    return LinearGaussianWorld(Channel(W, data.mean, data.cov - W @ W.T))
+
+
+def solved(world: LinearGaussianWorld, data: Gaussian) -> Account:
+    """All terms with the true posterior as the encoder."""
+    return world.account(world.posterior(), data)
+
+
+SHARES = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02)
+TOLD = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+
+
+def equal_models() -> Iterator[Result]:
+    """Models of one Gaussian, all with the same p(x) and the same ELBO, whose codes say little or much."""
+    data, about = gaussian_pair(math.pi / 4), dict(claim="", unit="nats", **EXACT)
+    same = [solved(factor_model(data, share), data) for share in SHARES]
+    same += [solved(strong_model(data, told), data) for told in TOLD]
+    entropy = float(data.entropy())
+    worst = round(max(abs(account.loss - entropy) for account in same), 9)
+    yield Result("04.pair.entropy", quantity="entropy of the tilted Gaussian", value=entropy, **about)
+    yield Result(
+        "04.pair.worst", quantity=f"largest distance of -ELBO from it, {len(same)} models", value=worst, **about
+    )
+    rates = [account.rate for account in same]
+    yield Result("04.pair.most", quantity="highest rate among these models", value=max(rates), **about)
+    yield Result("04.pair.least", quantity="least rate with independent pixels", value=least_rate(data), **about)
+    empty = solved(collapsed_model(data), data).loss
+    yield Result("04.pair.collapsed", quantity="-ELBO with independent pixels and no code", value=empty, **about)
+
+
+def live_vae(seed: int) -> VAE:
+    """The VAE that chapter 04 trains on digits: a code of two numbers, and pixels that are independent given it."""
+    torch.manual_seed(seed)
+    vae = VAE(ConvEncoder((1, 8, 8), 2), FactorisedDecoder((1, 8, 8), 2, "conv", hidden=64), 2)
+    fit(vae, elbo(), binary_digits("train"), dataclasses.replace(LIVE, seed=seed), progress=False)
+    return vae
+
+
+def plane(reach: float = 5.0, step: float = 0.1) -> Float[Tensor, "nodes 2"]:
+    """The nodes of a square grid: a sum over them is an integral, to 1e-8 for Gaussians no narrower than a step."""
+    side = grid(reach, step)
+    return torch.cartesian_prod(side, side)
+
+
+@torch.no_grad()
+def on_the_plane(
+    vae: VAE, x: Float[Tensor, "n 1 height width"], z: Float[Tensor, "nodes 2"]
+) -> tuple[DiscreteWorld, Float[Tensor, "n nodes"]]:
+    """A VAE with a code of two numbers, N(0, I) before it and black and white pixels, as tables: the world and q."""
+    cell = float((z[1] - z[0]).norm()) ** 2
+    blank, codes = x[:1].expand(len(z), *x.shape[1:]), z.to(x)
+    logits = vae.decoder(blank, codes).flatten(1).double()
+    log_likelihood = logits @ x.flatten(1).double().T - F.softplus(logits).sum(1, keepdim=True)
+    q = vae.encode(x)
+    table = DiagonalGaussian(q.mu.double()[:, None], q.log_var.double()[:, None]).log_prob(z).exp() * cell
+    # As in `gaussian_table`: half of the smallest float would round to zero in q(z).
+    return DiscreteWorld(vae.prior.log_prob(z) + math.log(cell), log_likelihood), table * (table > 1e-300)
+
+
+def even(n: int) -> Float[Tensor, " n"]:
+    """The data as a distribution: each of n pictures once."""
+    return torch.full((n,), 1 / n, dtype=torch.float64)
+
+
+@torch.no_grad()
+def mixture_gap(vae: VAE, x: Float[Tensor, "n 1 height width"], z: Float[Tensor, "nodes 2"]) -> float:
+    """KL(1/n sum p(z|x), p(z)) in nats: the true posteriors of n pictures, mixed, against the prior."""
+    world, _ = on_the_plane(vae, x, z)
+    return float(kl(world.aggregate(world.log_posterior().exp(), even(len(x))), world.log_prior))
+
+
+def estimates(vae: VAE, x: Float[Tensor, "n 1 height width"], seed: int) -> dict[str, float]:
+    """What is measured where no grid can be summed: bounds of -log p(x) less the grid's, and of the information."""
+    g, log_prob = torch.Generator().manual_seed(seed), on_the_plane(vae, x, plane())[0].log_prob()
+    found = information_of(encode_all(vae, x, g))
+    return {
+        "iwae": float((log_prob - iwae_log_prob(vae, x, 300, g)).mean()),
+        "ais": float((log_prob[:25] - ais(vae, x[:25], g, SHORT_AIS).log_prob).mean()),
+        "information_lower": found.lower,
+        "information_upper": found.at_most,
+    }
+
+
+def posterior_gaps(vae: VAE, x: Float[Tensor, "n 1 height width"], seed: int) -> Gaps:
+    """Approximation and amortisation, with log p(x) summed over the plane and q* found by 200 steps of Adam."""
+    log_prob = on_the_plane(vae, x, plane())[0].log_prob()
+    return gaps(vae, x, torch.Generator().manual_seed(seed), log_prob, steps=200, samples=200)
+
+
+QUANTITIES = {
+    "loss": ("C13", "-ELBO", 0.6),
+    "distortion": ("C13", "distortion", 0.8),
+    "nll": ("C13", "-log p(x)", 0.6),
+    "posterior_gap": ("C13", "posterior gap", 0.2),
+    "rate": ("C20", "rate", 0.3),
+    "information": ("C20", "information", 0.3),
+    "aggregate_gap": ("C20", "aggregate gap", 0.1),
+}
+
+
+def trained() -> Iterator[Result]:
+    """The VAE of chapter 04 on three seeds: every term by a sum over the plane, and by the estimators."""
+    x, train = binary_digits("test"), binary_digits("train")
+    vaes, about = [live_vae(seed) for seed in SEEDS], dict(unit="nats per image", hardware=hardware("cpu"))
+    accounts = []
+    for vae in vaes:
+        world, q = on_the_plane(vae, x, plane())
+        accounts.append(world.account(q, even(len(x))))
+    for name, (claim, quantity, band) in QUANTITIES.items():
+        values = [getattr(account, name) for account in accounts]
+        told = f"{quantity}, 250 test digits, code of two numbers, by a grid"
+        yield over_seeds(f"04.digits.{name}", told, values, band, claim=claim, **about)
+    yield from _estimated(vaes, x, about)
+    yield from _gaps_of(vaes, train[:100], x[:100], about)
+    yield from _mixed(vaes, x, about)
+
+
+def _estimated(vaes: list[VAE], x: Tensor, about: dict) -> Iterator[Result]:
+    found = [estimates(vae, x, seed) for seed, vae in zip(SEEDS, vaes, strict=True)]
+    told = {
+        "iwae": ("C13", "IWAE bound on -log p(x), K = 300, less the grid's value, 250 test digits", 0.03),
+        "ais": ("C13", "-log p(x) by a short AIS, less the grid's value, the first 25 test digits", 0.05),
+        "information_lower": ("C20", "information, lower bound, 250 test digits", 0.3),
+        "information_upper": ("C20", "information, upper bound, 250 test digits", 0.3),
+    }
+    for name, (claim, quantity, band) in told.items():
+        yield over_seeds(f"04.digits.{name}", quantity, [one[name] for one in found], band, claim=claim, **about)
+
+
+def _gaps_of(vaes: list[VAE], train: Tensor, test: Tensor, about: dict) -> Iterator[Result]:
+    for split_name, x in (("train", train), ("test", test)):
+        found = [posterior_gaps(vae, x, seed) for seed, vae in zip(SEEDS, vaes, strict=True)]
+        for name, band in (("approximation", 0.03), ("amortisation", 0.15)):
+            values = [float(getattr(one, name).mean()) for one in found]
+            quantity = f"{name} gap, the first 100 {split_name} digits"
+            yield over_seeds(f"04.digits.{name}.{split_name}", quantity, values, band, claim="C13", **about)
+
+
+def _mixed(vaes: list[VAE], x: Tensor, about: dict) -> Iterator[Result]:
+    drawn = [vae.sample(1000, torch.Generator().manual_seed(seed)) for seed, vae in zip(SEEDS, vaes, strict=True)]
+    told = {
+        "data": ("the 250 test digits", [x] * 3, 0.06),
+        "own250": ("250 of the model's own drawings", [d[:250] for d in drawn], 0.03),
+        "own1000": ("1,000 of the model's own drawings", drawn, 0.008),
+    }
+    for name, (whose, pictures, band) in told.items():
+        values = [mixture_gap(vae, some, plane()) for vae, some in zip(vaes, pictures, strict=True)]
+        quantity = f"KL from the mixture of the true posteriors of {whose} to the prior"
+        yield over_seeds(f"C14.digits.{name}", quantity, values, band, claim="C14", **about)
+
+
+EXPERIMENTS = {
+    "C13": arrangements,
+    "C14": mixtures,
+    "C20": surgery,
+    "04.split": split,
+    "04.pair": equal_models,
+    "04.digits": trained,
+}
