@@ -47,11 +47,13 @@ CLAIMS = (
         "C19",
         "Too little regularisation explodes the latent space: codes that do not overlap, and poor samples.",
         "Seen, all of it: rate and log det Cov grow, information reaches its ceiling, samples and likelihood suffer. "
-        "But it is the spread of q(z) that spoils the samples, not the lack of overlap: codes brought to mean 0 and "
-        "variance 1 after training overlap as little as before, and draw better than those of beta = 1.",
+        "But it is where q(z) lies that spoils them, not the lack of overlap: codes brought to mean 0 and variance 1 "
+        "after training overlap as little as before, draw better than those of beta = 1, and are as likely. And at a "
+        "minimum of the loss, any beta above 0 holds E z^2 at 1: a small one asks for narrow codes, not for far ones.",
     ),
 )
 BETAS = (0.0, 0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
+WILD = 0.001
 SIGMAS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)
 LIVE = Plan(steps=300, learning_rate=4e-3, warm_up=20)
 LONG = Plan(steps=3000, learning_rate=4e-3, warm_up=20)
@@ -144,7 +146,7 @@ QUANTITIES = {
     "sd": ("standard deviation of the posteriors", "", 0.1),
 }
 OF_THE_CLAIM = {
-    "C19": [(f"beta{b}", q) for b in ("1", "0") for q in ("rate", "information", "log_det", "nll", "draws")]
+    "C19": [(f"beta{b}", q) for b in ("1", "0.001") for q in ("rate", "information", "log_det", "nll", "draws")]
     + [("standardised", q) for q in ("rate", "information", "log_det", "nll", "draws")],
     "C12": [(f"beta{b}", q) for b in ("0.01", "1", "10") for q in ("rate", "mean", "sd")],
 }
@@ -172,8 +174,8 @@ def sweep() -> Iterator[Result]:
     for beta in BETAS:
         found = [vae_numbers(live_vae(beta, seed), seed) for seed in SEEDS]
         yield from rows(f"beta{beta:g}", f"beta = {beta:g}", found)
-    found = [vae_numbers(standardised(live_vae(0.0, seed), binary_digits("train")), seed) for seed in SEEDS]
-    yield from rows("standardised", "beta = 0, then standardised", found)
+    found = [vae_numbers(standardised(live_vae(WILD, seed), binary_digits("train")), seed) for seed in SEEDS]
+    yield from rows("standardised", f"beta = {WILD:g}, standardised", found)
     test = iwae_nll(cards.load("puzzle_b"), binary_digits("test"), 20, torch.Generator().manual_seed(0)).nats
     yield Result("03.judge.test", "", "what the PixelCNN says of test digits", test, NATS, band=0.1, seeds=(0,))
 
@@ -181,7 +183,7 @@ def sweep() -> Iterator[Result]:
 def longer() -> Iterator[Result]:
     """Ten times the training, and a code of eight numbers: does what was seen of standardised codes hold there?"""
     x = binary_digits("train")
-    for beta in (1.0, 0.0):
+    for beta in (1.0, WILD):
         trained = [trained_vae(beta_vae(beta), x, seed, plan=LONG) for seed in SEEDS]
         yield from _before_and_after(f"long.beta{beta:g}", f"beta = {beta:g}, 3,000 steps", trained, ("nll", "draws"))
         trained = [trained_vae(beta_vae(beta), x, seed, code_size=8) for seed in SEEDS]
@@ -211,7 +213,7 @@ def reduction() -> Iterator[Result]:
         yield over_seeds(f"C11.mean.weight{weight:g}", quantity, rates, 0.5 if weight < 1 else 0.02, **about)
     betas = [beta_with_rate(rate) / weight for rate in rates]
     about = dict(claim="C11", unit="(64 pixels)", hardware=hardware("cpu"))
-    yield over_seeds("C11.mean.factor", "beta of equal rate, over the KL's weight", betas, 25.0, **about)
+    yield over_seeds("C11.mean.factor", "beta of equal rate, over the KL's weight", betas, 10.0, **about)
 
 
 def rate_on_test(vae: VAE) -> float:

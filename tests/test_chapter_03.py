@@ -1,0 +1,281 @@
+"""Chapter 03: every number of its closing table, and the relations its prose rests on."""
+
+import math
+
+import pytest
+import torch
+
+from course_lib.experiments import chapter_03
+from course_lib.experiments.chapter_03 import (
+    BETAS,
+    SIGMAS,
+    WILD,
+    beta_with_rate,
+    gradient_draws,
+    live_vae,
+    mean_over_pixels,
+    standardised,
+    toy_variances,
+    trained_vae,
+    turned_world,
+)
+from course_lib.measurement.codes import encode_all
+from course_lib.measurement.information import information_of
+from course_lib.measurement.ledger import result, results
+from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
+from course_lib.measurement.prior_grid import prior_grid, prior_grid_nll
+from course_lib.measurement.worlds.linear_gaussian import Channel, ppca
+from course_lib.models.encoders import MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.gaussian import DiagonalGaussian
+from course_lib.models.outputs import Gaussian
+from course_lib.models.priors import FlowPrior
+from course_lib.models.vae import VAE
+from course_lib.objectives.infovae import beta_vae, elbo
+from course_lib.training.fit import Plan
+from course_lib.zoo.recipes import binary_digits
+
+
+def small_vae(code_size=2, image_shape=(1, 2, 2), seed=0, output=None):
+    torch.manual_seed(seed)
+    decoder = FactorisedDecoder(image_shape, code_size, "mlp", hidden=8, output=output)
+    return VAE(MLPEncoder(image_shape, code_size, hidden=8), decoder, code_size).double()
+
+
+def binary(count, shape=(1, 2, 2), seed=0):
+    return torch.randint(0, 2, (count, *shape), generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.mark.parametrize("name", ["C11.identity", "C12.kl", "C19.linear", "03.rotation"])
+def test_exact_results_are_measured_again_and_agree(name):
+    found = list(chapter_03.EXPERIMENTS[name]())
+    assert found
+    for entry in found:
+        assert entry.value == pytest.approx(result(entry.key).value, abs=2e-6)
+
+
+@pytest.mark.parametrize("code_size", [1, 2])
+def test_the_grid_agrees_with_importance_sampling_where_that_is_good(code_size):
+    vae, x = small_vae(code_size), binary(5)
+    grid = prior_grid_nll(vae, x, side=400)
+    sampled = iwae_nll(vae, x, 20_000, torch.Generator().manual_seed(0))
+    assert grid.nats == pytest.approx(sampled.nats, abs=5e-3)
+    assert grid.images == 5 and "400" in grid.estimator
+
+
+def test_the_grid_is_the_mean_over_its_nodes_for_each_image():
+    vae, x = small_vae(), binary(3)
+    z = prior_grid(2, 7)
+    with torch.no_grad():
+        by_hand = [-vae.decoder.log_prob(image.expand(49, -1, -1, -1), z).logsumexp(0) + math.log(49) for image in x]
+    found = prior_grid_nll(vae, x, side=7)
+    assert found.nats == pytest.approx(float(torch.stack(by_hand).mean()), abs=1e-12)
+    assert found.standard_error == pytest.approx(float(torch.stack(by_hand).std()) / math.sqrt(3), abs=1e-12)
+
+
+def test_the_grid_in_parts_is_the_grid_at_once(monkeypatch):
+    vae, x = small_vae(), binary(3)
+    whole = prior_grid_nll(vae, x, side=9).nats
+    monkeypatch.setattr("course_lib.measurement.prior_grid.ROWS", 10)
+    assert prior_grid_nll(vae, x, side=9).nats == pytest.approx(whole, abs=1e-12)
+
+
+def test_the_probabilities_of_all_pictures_on_a_grid_sum_to_one():
+    every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).double().view(16, 1, 2, 2)
+    total = sum(math.exp(-prior_grid_nll(small_vae(), x[None], side=20).nats) for x in every)
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_nodes_of_the_grid_have_the_priors_moments():
+    z = prior_grid(2, 500)
+    assert z.shape == (250_000, 2) and z.mean(0).abs().max() < 1e-12
+    assert torch.cov(z.T) == pytest.approx(torch.eye(2).double(), abs=5e-3)
+
+
+def test_a_model_that_no_grid_covers_is_refused():
+    flow = small_vae()
+    flow.prior = FlowPrior(2)
+    for vae, side in ((small_vae(3), 5), (flow, 5), (small_vae(), 0)):
+        with pytest.raises(ValueError, match="iwae_nll or ais"):
+            prior_grid_nll(vae, binary(2), side)
+    with pytest.raises(ValueError, match="0 or 1"):
+        prior_grid_nll(small_vae(), binary(2) / 2, 5)
+
+
+@pytest.mark.parametrize("d, s, delta", [(1, 1.0, 0.0), (1, 0.5, 2.0), (3, 0.7, -1.0), (5, 2.0, 0.3)])
+def test_the_variances_of_both_estimators_follow_their_formulas(d, s, delta):
+    q = DiagonalGaussian(torch.full((1, d), delta).double(), torch.full((1, d), 2 * math.log(s)).double())
+    found = gradient_draws(q, lambda z: 0.5 * (z**2).sum(1), draws=400_000, seed=1)
+    path, score = toy_variances(d, s, delta)
+    assert float(found["path"].var(0).mean()) == pytest.approx(path, rel=0.01)
+    assert float(found["score"].var(0).mean()) == pytest.approx(score, rel=0.05)
+    for way, samples in found.items():
+        error = samples.std(0) / math.sqrt(len(samples))
+        assert ((samples.mean(0) - delta).abs() < 5 * error).all(), way
+
+
+@pytest.mark.parametrize("k", [0.5, 2.0, 4.0])
+def test_the_answer_to_question_one_is_right(k):
+    q = DiagonalGaussian(torch.zeros(1, 1).double(), torch.zeros(1, 1).double())
+    found = gradient_draws(q, lambda z: torch.cos(k * z).sum(1), draws=400_000, seed=0)
+    path, score = k**2 / 2 * (1 - math.exp(-2 * k**2)), (1 + (1 - 4 * k**2) * math.exp(-2 * k**2)) / 2
+    assert float(found["path"].var()) == pytest.approx(path, rel=0.02)
+    assert float(found["score"].var()) == pytest.approx(score, rel=0.02)
+    assert (score < path) == (k >= 2)
+
+
+def test_a_baseline_takes_the_mean_of_the_other_draws():
+    q = DiagonalGaussian(torch.tensor([[0.3]]).double(), torch.tensor([[0.0]]).double())
+    found = gradient_draws(q, lambda z: 7 + 0 * z.sum(1), draws=50, seed=0)
+    assert found["baseline"].abs().max() < 1e-12 < found["score"].abs().max()
+    assert found["path"].abs().max() == 0
+
+
+def test_in_a_trained_vae_the_score_needs_hundreds_of_draws_for_one():
+    path, score, baseline = (result(f"03.gradient.{way}") for way in ("path", "score", "baseline"))
+    assert score.value - score.band > 50 * (path.value + path.band)
+    assert baseline.value + baseline.band < (score.value - score.band) / 10
+    found = chapter_03.gradient_variances(live_vae(1.0, 0), 0)
+    for way, value in found.items():
+        assert abs(value - result(f"03.gradient.{way}").value) <= result(f"03.gradient.{way}").band
+
+
+@pytest.mark.parametrize("weight", [0.01, 1.0])
+def test_a_mean_over_pixels_is_a_beta_of_pixels_times_weight(weight):
+    vae, x = small_vae(image_shape=(1, 3, 5)), binary(6, (1, 3, 5))
+    terms = mean_over_pixels(weight)(vae, x, torch.Generator().manual_seed(0))
+    summed = beta_vae(15 * weight)(vae, x, torch.Generator().manual_seed(0))
+    assert float(15 * terms["loss"].detach()) == pytest.approx(float(summed["loss"].detach()), abs=1e-10)
+
+
+def test_only_beta_times_sigma_squared_counts():
+    x = torch.rand(6, 1, 3, 5, generator=torch.Generator().manual_seed(0)).double()
+    gradients = []
+    for beta, sigma in ((1.0, 0.6), (4.0, 0.3)):
+        vae = small_vae(image_shape=(1, 3, 5), output=Gaussian(sigma))
+        loss = beta_vae(beta)(vae, x, torch.Generator().manual_seed(0))["loss"] * 2 * sigma**2
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(vae.parameters()))]))
+    assert gradients[0].norm() > 0.1
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
+def test_beta_is_a_sigma_in_disguise_in_the_linear_world(beta):
+    """Of all small changes to W, V and D at pPCA with beta sigma^2, none lowers distortion + beta rate."""
+    data, variance, generator = chapter_03.digits_as_gaussian(), 0.3**2, torch.Generator().manual_seed(0)
+    best = ppca(data, 2, beta * variance)
+    q = best.posterior()
+
+    def loss(W, q):
+        world = type(best)(Channel(W, data.mean, variance * torch.eye(64).double()))
+        found = world.account(q, data)
+        return found.distortion + beta * found.rate
+
+    least = loss(best.decoder.A, q)
+    for _ in range(10):
+        dW, dV = (1e-3 * torch.randn(A.shape, generator=generator).double() for A in (best.decoder.A, q.A))
+        D = q.cov.diagonal() * (1 + 1e-2 * torch.randn(2, generator=generator).double())
+        A = q.A + dV
+        assert loss(best.decoder.A + dW, Channel(A, q.b - dV @ data.mean, D.diag())) > least
+
+
+def test_counts_and_rates_agree_about_which_sigma_leaves_nothing():
+    data = chapter_03.digits_as_gaussian()
+    for sigma in SIGMAS:
+        alive = result(f"C11.alive.sigma{sigma:g}").value
+        assert (chapter_03.linear_rate(data, 64, sigma**2) > 0) == (alive > 0)
+        account = ppca(data, 2, sigma**2).account(ppca(data, 2, sigma**2).posterior(), data)
+        assert account.rate == pytest.approx(chapter_03.linear_rate(data, 2, sigma**2), abs=1e-9)
+    silent, rich = result("C11.rate.sigma1"), result("C11.rate.sigma0.1")
+    assert silent.value + silent.band < 0.05 < 4 < rich.value - rich.band
+    values = [result(f"{'C11' if s in (1.0, 0.1) else '03'}.rate.sigma{s:g}").value for s in SIGMAS]
+    assert values == sorted(values)
+
+
+def test_the_mean_silences_the_code_and_the_factor_is_the_number_of_pixels():
+    silent, spoken, factor = (result(f"C11.mean.{key}") for key in ("weight1", "weight0.01", "factor"))
+    assert silent.value + silent.band < 0.05 < spoken.value - spoken.band
+    assert abs(factor.value - 64) <= factor.band < 64 / 4
+    assert beta_with_rate(chapter_03.rate_on_test(live_vae(1.0, 0))) == pytest.approx(1.0)
+
+
+def test_a_rate_outside_the_sweep_is_refused():
+    with pytest.raises(ValueError, match="outside the sweep"):
+        beta_with_rate(50.0)
+
+
+def swept(quantity):
+    by_name = {row.key.split(".", 1)[1]: row for row in results().values() if row.command.endswith("C19.sweep")}
+    return [by_name[f"beta{beta:g}.{quantity}"] for beta in BETAS]
+
+
+def test_the_sweep_says_what_the_claims_table_says():
+    rate, information, log_det = (swept(q) for q in ("rate", "information", "log_det"))
+    for rows in (rate, information, log_det):
+        values = [row.value for row in rows]
+        assert values == sorted(values, reverse=True)
+    ceiling = math.log(250)
+    assert ceiling - 0.1 < information[0].value <= ceiling and information[-1].value < 0.01
+    assert log_det[0].value > 3 and abs(log_det[-1].value) < 0.05
+    nll, draws = swept("nll"), swept("draws")
+    for rows in (nll, draws):
+        best = min(row.value for row in rows)
+        assert rows[0].value - best > 2 * rows[0].spread and rows[-1].value - best > 2 * rows[-1].spread
+    assert min(row.value for row in draws) > result("03.judge.test").value + 5
+
+
+def test_posteriors_become_the_prior_as_beta_grows():
+    means, sds = ([result(f"C12.beta{b}.{q}").value for b in ("0.01", "1", "10")] for q in ("mean", "sd"))
+    assert means == sorted(means, reverse=True) and sds == sorted(sds)
+    assert means[-1] < 0.05 and sds[-1] == pytest.approx(1, abs=0.01) and result("C12.beta10.rate").value < 0.01
+
+
+def test_standardised_codes_repair_the_drawings_and_the_likelihood():
+    before, after, one = (f"C19.{name}" for name in (f"beta{WILD:g}", "standardised", "beta1"))
+    for quantity in ("nll", "draws"):
+        spoilt, repaired = result(f"{before}.{quantity}"), result(f"{after}.{quantity}")
+        assert spoilt.value - repaired.value > 2 * (spoilt.spread + repaired.spread)
+    assert result(f"{after}.draws").value < result(f"{one}.draws").value - result(f"{one}.draws").spread
+    assert result(f"{after}.information").value == pytest.approx(result(f"{before}.information").value, abs=1e-3)
+    assert abs(result(f"{after}.log_det").value) < 0.5
+
+
+@pytest.mark.parametrize("code_size", [2, 5])
+def test_standardising_changes_no_picture_and_no_information(code_size):
+    vae = trained_vae(elbo(), binary_digits("train"), 3, code_size, plan=Plan(steps=20, learning_rate=4e-3, warm_up=5))
+    x = binary_digits("train")[:200]
+    tidy = standardised(vae, x)
+    found = [encode_all(model, x, torch.Generator().manual_seed(5)) for model in (vae, tidy)]
+    distortions = [distortion_per_image(model, x, c.z) for model, c in zip((vae, tidy), found, strict=True)]
+    torch.testing.assert_close(*distortions, rtol=0, atol=1e-4)
+    assert information_of(found[0]).lower == pytest.approx(information_of(found[1]).lower, abs=1e-4)
+    q = found[1].q
+    assert q.mu.mean(0).abs().max() < 1e-5
+    torch.testing.assert_close((q.mu**2 + q.log_var.exp()).mean(0), torch.ones(code_size).double(), rtol=0, atol=1e-4)
+    assert found[1].rate.mean() < found[0].rate.mean()
+
+
+def test_standardising_leaves_the_model_it_was_given_alone():
+    vae = trained_vae(elbo(), binary_digits("train"), 0, plan=Plan(steps=2))
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    standardised(vae, binary_digits("train")[:50])
+    assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
+
+
+def test_a_turn_of_the_code_leaves_the_likelihood_and_costs_a_diagonal_q_by_the_formula():
+    for variances in ((10.0, 2.0), (6.0, 6.0), (3.0, 1.5)):
+        world = turned_world(math.pi / 4, variances)
+        assert float(world.marginal().kl(turned_world(0.3, variances).marginal())) == pytest.approx(0, abs=1e-12)
+        gap = world.account(chapter_03.best_diagonal(world), world.marginal()).posterior_gap
+        mean = sum(variances) / 2
+        assert gap == pytest.approx(0.5 * math.log(mean**2 / math.prod(variances)), abs=1e-12)
+
+
+def test_no_diagonal_encoder_beats_the_best_diagonal():
+    world, generator = turned_world(0.5), torch.Generator().manual_seed(0)
+    q = chapter_03.best_diagonal(world)
+    least = world.account(q, world.marginal()).loss
+    for _ in range(20):
+        D = (q.cov.diagonal() * (1 + 0.1 * torch.randn(2, generator=generator).double())).diag()
+        A = q.A + 0.01 * torch.randn(2, 2, generator=generator).double()
+        assert world.account(Channel(A, q.b, D), world.marginal()).loss > least
