@@ -263,7 +263,7 @@ def live_digits() -> Iterator[Result]:
     unknown = [float(label_unknown(model, test).mean()) for model in trained]
     about["claim"] = ""
     yield over_seeds("01.digits.label_unknown", "test NLL, PixelCNN, label not told", unknown, 0.6, **about)
-    yield from _sharpness(coins, trained, test)
+    yield from _drawings(coins, trained, test)
 
 
 def _trained(seed: int, train: Split) -> PixelCNN:
@@ -272,15 +272,29 @@ def _trained(seed: int, train: Split) -> PixelCNN:
     return model
 
 
-def _sharpness(coins: FactorisedDecoder, trained: list[PixelCNN], test: Split) -> Iterator[Result]:
+def _drawings(coins: FactorisedDecoder, trained: list[PixelCNN], test: Split) -> Iterator[Result]:
     mean = sharpness(mean_pictures(coins, test), test.images)
     about = dict(claim="C02", unit="x the digits'")
-    yield Result("C02.sharpness.mean", quantity="sharpness, mean pictures", value=mean, band=0.01, **about)
-    noise = [sharpness(drawn(coins, test, seed), test.images) for seed in SEEDS]
-    yield over_seeds("C02.sharpness.coins", "sharpness, coins' drawings", noise, 0.05, hardware="any CPU", **about)
-    found = [sharpness(drawn(model, test, seed), test.images) for seed, model in zip(SEEDS, trained, strict=True)]
+    yield Result("C02.sharpness.mean", quantity="sharpness, coins' mean pictures", value=mean, band=0.01, **about)
+    made = {"coins": [drawn(coins, test, seed) for seed in SEEDS]}
+    made["pixelcnn"] = [drawn(model, test, seed) for seed, model in zip(SEEDS, trained, strict=True)]
     about["hardware"] = hardware("cpu")
-    yield over_seeds("C02.sharpness.pixelcnn", "sharpness, PixelCNN's drawings", found, 0.1, **about)
+    for name, words in (("coins", "coins' drawings"), ("pixelcnn", "PixelCNN's drawings")):
+        found = [sharpness(images, test.images) for images in made[name]]
+        yield over_seeds(f"C02.sharpness.{name}", f"sharpness, {words}", found, 0.1, **about)
+    about["unit"] = "per picture"
+    value = stray_dots(test.images)
+    yield Result("C02.stray.digits", quantity="stray dots, test digits", value=value, **about)
+    for name, words in (("coins", "coins' drawings"), ("pixelcnn", "PixelCNN's drawings")):
+        found = [stray_dots(images) for images in made[name]]
+        yield over_seeds(f"C02.stray.{name}", f"stray dots, {words}", found, 0.25, **about)
+
+
+def stray_dots(images: Float[Tensor, "n 1 height width"]) -> float:
+    """How many black pixels have no black one above, below, left or right of them, on average over pictures."""
+    cross = images.new_tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
+    alone = images * (F.conv2d(images, cross, padding=1) == 0)
+    return float(alone.sum(dim=(1, 2, 3)).mean())
 
 
 @torch.no_grad()

@@ -1,0 +1,342 @@
+"""Chapter 01: its numbers again, and each of its claims by a route of its own."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.distributions import Categorical, kl_divergence
+
+from course_lib.data import Split, digits
+from course_lib.experiments import chapter_01 as chapter
+from course_lib.measurement.ledger import result, results
+from course_lib.measurement.worlds import images
+
+SEEDS = range(3)
+EXACT = ("C01", "C02", "C03")
+LIVE = {
+    *(f"C02.digits.{name}" for name in ("coins", "pixelcnn", "price")),
+    *(f"C02.sharpness.{name}" for name in ("mean", "coins", "pixelcnn")),
+    *(f"C02.stray.{name}" for name in ("digits", "coins", "pixelcnn")),
+    "C03.digits.pseudo",
+}
+
+
+def random_table(seed, pixels=4):
+    return images.random_table(pixels, torch.Generator().manual_seed(seed))
+
+
+def bits_of(p):
+    """Entropy in bits of any tensor of probabilities."""
+    return -float(torch.xlogy(p, p).sum()) / math.log(2)
+
+
+def pattern(state, pixels=4):
+    return [(state >> (pixels - 1 - i)) & 1 for i in range(pixels)]
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return digits(binary=True)
+
+
+@pytest.fixture(scope="module")
+def coins(splits):
+    return chapter.labelled_coins(splits.train)
+
+
+# The ledger.
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_results_are_measured_again_and_agree(name):
+    found = list(chapter.EXPERIMENTS[name]())
+    assert found
+    for entry in found:
+        assert entry.value == pytest.approx(result(entry.key).value, abs=2e-6), entry.key
+
+
+def test_no_number_in_the_closing_table_goes_untested():
+    told = {entry.key for entry in results().values() if entry.claim in ("C01", "C02", "C03")}
+    again = {entry.key for name in EXACT for entry in chapter.EXPERIMENTS[name]()}
+    assert told == {key for key in again if not key.startswith("01.")} | LIVE
+
+
+def test_what_needs_no_training_is_measured_again(splits, coins):
+    test = splits.test
+    assert float(chapter.per_image(coins, test).mean()) == pytest.approx(result("C02.digits.coins").value, abs=1e-3)
+    blur = chapter.sharpness(chapter.mean_pictures(coins, test), test.images)
+    assert blur == pytest.approx(result("C02.sharpness.mean").value, abs=1e-3)
+    assert chapter.stray_dots(test.images) == pytest.approx(result("C02.stray.digits").value, abs=1e-5)
+    noise = [chapter.drawn(coins, test, seed) for seed in SEEDS]
+    for key, measure in (("sharpness", lambda x: chapter.sharpness(x, test.images)), ("stray", chapter.stray_dots)):
+        known = result(f"C02.{key}.coins")
+        assert sum(map(measure, noise)) / 3 == pytest.approx(known.value, abs=0.01)
+
+
+def test_the_pseudo_likelihood_of_digits_is_measured_again():
+    (found,) = chapter.pseudo_digits()
+    assert found.value == pytest.approx(result(found.key).value, abs=0.02)
+
+
+def test_the_trained_numbers_fit_together():
+    coins, chain, price = (result(f"C02.digits.{name}").value for name in ("coins", "pixelcnn", "price"))
+    unknown, pseudo = result("01.digits.label_unknown"), result("C03.digits.pseudo")
+    assert price == pytest.approx(coins - chain, abs=1e-5)
+    assert 0 < unknown.value - chain < math.log(10), "a label is worth at most ln 10"
+    assert price - result("C02.digits.price").band > math.log(10), "independence costs more than the label is worth"
+    assert pseudo.value + pseudo.band < unknown.value - unknown.band
+    assert unknown.value < result("02.digits.independent").value
+
+
+def test_blur_noise_and_strokes_are_told_apart_beyond_their_bands():
+    mean, coins, chain = (result(f"C02.sharpness.{name}") for name in ("mean", "coins", "pixelcnn"))
+    assert mean.value + mean.band < chain.value - chain.band and coins.value - 3 * coins.spread > chain.value
+    written, noise, strokes = (result(f"C02.stray.{name}") for name in ("digits", "coins", "pixelcnn"))
+    assert noise.value - noise.band > strokes.value + strokes.band and strokes.value < 2 * written.value
+
+
+# The world of strokes.
+
+
+def test_the_world_is_four_strokes_with_independent_slips():
+    joint = chapter.stroke_world()
+    assert joint.shape == (4, 16) and joint.dtype == torch.float64 and abs(float(joint.sum()) - 1) < 1e-12
+    for z, (stroke, chance) in enumerate(zip(chapter.STROKES.values(), chapter.CHANCES, strict=True)):
+        for state in range(16):
+            slips = sum(a != b for a, b in zip(stroke, pattern(state), strict=True))
+            assert float(joint[z, state]) == pytest.approx(chance * 0.05**slips * 0.95 ** (4 - slips), abs=1e-12)
+
+
+def test_exactly_one_of_two_pixels_across_a_diagonal_is_in_a_stroke():
+    assert all(a + d == 1 and b + c == 1 for a, b, c, d in chapter.STROKES.values())
+
+
+@pytest.mark.parametrize("joint", [*chapter.codes().values(), random_table(9, 5).view(4, 8)])
+def test_the_account_is_that_of_the_written_out_sums(joint):
+    information, known, paid = chapter.account(joint)
+    p_z, p = joint.sum(1), joint.sum(0)
+    pairs = itertools.product(range(joint.shape[0]), range(joint.shape[1]))
+    by_hand = sum(float(joint[z, s] * (joint[z, s] / p_z[z] / p[s]).log2()) for z, s in pairs)
+    assert information == pytest.approx(by_hand, abs=1e-9)
+    assert information + known == pytest.approx(bits_of(p), abs=1e-9)
+    assert paid == pytest.approx(float(images.conditional_total_correlation(joint)) / math.log(2), abs=1e-9)
+
+
+def test_the_price_changes_by_what_pixels_tell_of_z_together_less_one_by_one():
+    for joint in chapter.codes().values():
+        p, p_z = joint.sum(0), joint.sum(1)
+        x = images.all_images((1, 2, 2)).flatten(1)
+        apart = 0.0
+        for i, value in itertools.product(range(4), (0, 1)):
+            both = joint[:, x[:, i] == value].sum(1)
+            apart += float((both * (both / both.sum() / p_z).log2()).sum())
+        together, _, paid = chapter.account(joint)
+        without = float(images.total_correlation(p)) / math.log(2)
+        assert paid == pytest.approx(without + together - apart, abs=1e-9)
+
+
+def test_half_a_hint_is_dearer_than_none_and_the_whole_is_free():
+    nothing, half, whole = (chapter.account(joint)[2] for joint in chapter.codes().values())
+    assert whole == 0 < nothing < half
+
+
+def test_two_coins_and_whether_they_differ_cost_one_bit():
+    joint = torch.tensor([[0.25, 0.0, 0.0, 0.25], [0.0, 0.25, 0.25, 0.0]], dtype=torch.float64)
+    assert images.total_correlation(joint.sum(0)) == pytest.approx(0, abs=1e-12)
+    assert chapter.account(joint) == pytest.approx((1.0, 1.0, 1.0))
+
+
+# Chains that forget, and chains that are wrong.
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_memory_of_one_pixel_costs_what_the_forgotten_pixels_tell(seed):
+    p, order = random_table(seed), torch.randperm(4, generator=torch.Generator().manual_seed(seed)).tolist()
+    model = chapter.one_pixel_memory(p, order)
+    assert abs(float(model.sum()) - 1) < 1e-12
+    truth = images.chain(p, order)
+    forgotten = 0.0
+    for k in range(2, 4):
+        near = images.marginal(p, order[k - 1 : k + 1]) / images.marginal(p, order[k - 1 : k])
+        forgotten += float((p * (truth[k] / near).log2()).sum())
+    price = float(images.code_length(p, model) - images.code_length(p, p))
+    assert price == pytest.approx(forgotten, abs=1e-9) and price > 1e-3
+
+
+def test_two_pixels_have_nothing_to_forget():
+    p = random_table(0, 2)
+    assert torch.allclose(chapter.one_pixel_memory(p, [1, 0]), p, atol=1e-12)
+
+
+def test_the_steps_across_the_diagonal_decide_what_forgetting_costs():
+    p, by_steps = chapter.stroke_world().sum(0), {0: [], 1: [], 2: []}
+    for order in itertools.permutations(range(4)):
+        cost = float(images.code_length(p, chapter.one_pixel_memory(p, order)))
+        by_steps[sum(a + b == 3 for a, b in itertools.pairwise(order))].append(cost)
+    assert [len(costs) for costs in by_steps.values()] == [8, 8, 8]
+    assert max(by_steps[2]) < min(by_steps[1]) and max(by_steps[1]) < min(by_steps[0])
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 4.0])
+def test_one_wrong_conditional_costs_its_mean_divergence(power):
+    p, order = random_table(5), [2, 0, 3, 1]
+    model = chapter.tempered_last(p, order, power)
+    assert abs(float(model.sum()) - 1) < 1e-12
+    price = float(images.code_length(p, model) - images.code_length(p, p)) * math.log(2)
+    assert price == pytest.approx(float(kl_divergence(Categorical(p), Categorical(model))), abs=1e-12)
+    assert torch.allclose(images.chain(model, order)[:3], images.chain(p, order)[:3], atol=1e-12)
+    if power == 0:
+        assert torch.allclose(images.chain(model, order)[3], torch.tensor(0.5).double())
+    if power == 1:
+        assert torch.allclose(model, p, atol=1e-12)
+
+
+def test_doubt_at_one_pixel_never_costs_more_than_a_bit_and_certainty_may():
+    for seed in SEEDS:
+        p = random_table(seed)
+        price = [images.code_length(p, chapter.tempered_last(p, range(4), t)) for t in (0.0, 1.0, 60.0)]
+        assert price[1] < price[0] <= price[1] + 1 < price[2]
+
+
+# Conditionals on everything else.
+
+
+@pytest.mark.parametrize("pixels", [2, 3, 4])
+def test_full_conditionals_are_what_counting_states_gives(pixels):
+    p, found = random_table(pixels, pixels), chapter.full_conditionals(random_table(pixels, pixels))
+    for i, state in itertools.product(range(pixels), range(2**pixels)):
+        other = state ^ (1 << (pixels - 1 - i))
+        assert float(found[i, state]) == pytest.approx(float(p[state] / (p[state] + p[other])), abs=1e-12)
+
+
+def test_the_product_of_full_conditionals_sums_to_at_least_e_to_the_dual_total_correlation():
+    for p in [*chapter.random_worlds(), *chapter.named_worlds().values()]:
+        total, dual = chapter.full_conditionals(p).prod(0).sum(), chapter.dual_total_correlation(p)
+        assert dual > -1e-12 and total >= dual.exp() - 1e-9
+
+
+def test_the_gap_in_the_bound_is_the_divergence_from_the_normalised_product():
+    p = random_table(7)
+    product = chapter.full_conditionals(p).prod(0)
+    gap = kl_divergence(Categorical(p), Categorical(product / product.sum()))
+    assert torch.allclose(product.sum().log() - chapter.dual_total_correlation(p), gap, atol=1e-12)
+
+
+def test_dual_total_correlation_is_what_all_pixels_know_less_what_each_keeps_to_itself():
+    p = random_table(3)
+    kept = sum(bits_of(p) - bits_of(p.view(2, 2, 2, 2).sum(i)) for i in range(4))
+    assert float(chapter.dual_total_correlation(p)) == pytest.approx((bits_of(p) - kept) * math.log(2), abs=1e-12)
+
+
+def test_only_independent_pixels_multiply_to_a_distribution():
+    worlds = chapter.named_worlds()
+    totals = {name: float(chapter.full_conditionals(p).prod(0).sum()) for name, p in worlds.items()}
+    assert totals.pop("independent pixels") == pytest.approx(1, abs=1e-12)
+    assert all(total > 1.5 for total in totals.values())
+    assert all(abs(float(p.sum()) - 1) < 1e-12 for p in worlds.values())
+
+
+def test_the_random_worlds_are_a_hundred_of_each_size_and_all_different():
+    worlds = chapter.random_worlds()
+    assert [len(p) for p in worlds] == [4] * 100 + [8] * 100 + [16] * 100
+    assert len({float(p[0]) for p in worlds}) == 300
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3, 4, 7])
+def test_the_tables_are_counted_context_by_context(pixels):
+    contexts = [len(list(itertools.product([0, 1], repeat=i))) for i in range(pixels)]
+    assert chapter.chain_table_numbers(pixels) == sum(contexts)
+    assert chapter.full_table_numbers(pixels) == pixels * contexts[-1]
+
+
+def test_either_conditional_of_two_pixels_tells_the_odds_ratio_of_their_joint():
+    p = random_table(1, 2).view(2, 2)
+    ratio = p[0, 0] * p[1, 1] / (p[0, 1] * p[1, 0])
+    for conditional in (p / p.sum(0, keepdim=True), p / p.sum(1, keepdim=True)):
+        assert torch.allclose(conditional[0, 0] * conditional[1, 1] / (conditional[0, 1] * conditional[1, 0]), ratio)
+    equal, different = (torch.tensor(rows) for rows in ([[0.9, 0.1], [0.1, 0.9]], [[0.1, 0.9], [0.9, 0.1]]))
+    told = [float(c[0, 0] * c[1, 1] / (c[0, 1] * c[1, 0])) for c in (equal, different)]
+    assert told == pytest.approx([81, 1 / 81])
+
+
+# Digits.
+
+
+def test_each_coin_is_how_often_its_pixel_was_black(splits, coins):
+    train = splits.train
+    z = chapter.one_hot(torch.arange(10))
+    p = torch.sigmoid(coins(torch.zeros(10, 1, 8, 8), z)).detach()
+    for label in (0, 7):
+        group = train.images[train.labels == label]
+        assert torch.allclose(p[label], (group.sum(0) + 1) / (len(group) + 2), atol=1e-5)
+    few = Split(train.images[:50], train.labels[:50])
+    by_hand = [
+        -torch.where(x == 1, p[y], 1 - p[y]).log().sum() for x, y in zip(few.images, few.labels.tolist(), strict=True)
+    ]
+    assert torch.allclose(chapter.per_image(coins, few).float(), torch.stack(by_hand), rtol=1e-4)
+
+
+def test_no_other_coins_fit_the_training_digits_much_better(splits, coins):
+    x, z = splits.train.images, chapter.one_hot(splits.train.labels)
+    loss = -coins.log_prob(x, z).mean()
+    (slope,) = torch.autograd.grad(loss, coins.network[0].weight)
+    assert float(slope.abs().max()) < 2e-3
+
+
+def test_the_label_unknown_is_the_mixture_over_labels(splits, coins):
+    few = Split(splits.test.images[:20], splits.test.labels[:20])
+    given = [chapter.per_image(coins, Split(few.images, torch.full((20,), label))) for label in range(10)]
+    mixed = -torch.stack(given).neg().exp().mean(0).log()
+    unknown, known = chapter.label_unknown(coins, few), chapter.per_image(coins, few)
+    assert torch.allclose(unknown, mixed, atol=1e-6)
+    assert bool((unknown - known <= math.log(10) + 1e-6).all())
+
+
+def test_the_objective_unpacks_what_was_paired(splits):
+    few = Split(splits.test.images[:6], splits.test.labels[:6])
+    model = chapter.labelled_pixelcnn(0)
+    pairs = chapter.paired(few)
+    assert pairs.shape == (6, 74)
+    terms = chapter.nll_given_label(model, pairs, torch.Generator())
+    assert float(terms["loss"].detach()) == pytest.approx(float(chapter.per_image(model, few).mean()), abs=1e-4)
+    swapped = Split(few.images, few.labels.roll(1))
+    assert not torch.allclose(chapter.per_image(model, few), chapter.per_image(model, swapped))
+
+
+def test_the_pixelcnn_of_the_chapter_is_the_same_at_every_call_and_differs_by_seed():
+    first, again, other = (chapter.labelled_pixelcnn(seed).last.weight for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_mean_pictures_are_grey_and_drawings_black_or_white(splits, coins):
+    few = splits.test[:30]
+    mean, made = chapter.mean_pictures(coins, few), chapter.drawn(coins, few, 0)
+    assert ((mean > 0.2) & (mean < 0.8)).any() and ((made == 0) | (made == 1)).all()
+    many = torch.stack([chapter.drawn(coins, few, seed) for seed in range(200)]).mean(0)
+    assert float((many - mean).abs().max()) < 0.2 and float((many - mean).abs().mean()) < 0.03
+
+
+def test_stray_dots_are_black_pixels_with_no_black_neighbour():
+    picture = torch.zeros(3, 1, 5, 5)
+    picture[0, 0, 0, 0] = 1
+    picture[0, 0, 2, 2:4] = 1
+    picture[1, 0, 1, 1] = picture[1, 0, 2, 2] = 1
+    assert chapter.stray_dots(picture[:1]) == 1 and chapter.stray_dots(picture[1:2]) == 2
+    assert chapter.stray_dots(picture) == 1 and chapter.stray_dots(torch.ones(1, 1, 4, 4)) == 0
+
+
+def test_a_regression_on_the_rest_does_not_see_its_own_pixel(splits):
+    model = chapter.predict_from_the_rest(splits.train.images[:200])
+    x = splits.test.images[:4].clone()
+    before = model(x)
+    x[:, 0, 3, 4] = 1 - x[:, 0, 3, 4]
+    moved = (model(x) - before).abs().amax(0)
+    assert moved[3 * 8 + 4] == 0 and (moved > 0).sum() > 30
+
+
+def test_the_regressions_are_fitted(splits):
+    model = chapter.predict_from_the_rest(splits.train.images)
+    loss = chapter.pseudo_nll(model, splits.train.images).mean() + 0.003 * model.weight.square().sum()
+    slopes = torch.autograd.grad(loss, list(model.parameters()))
+    assert max(float(slope.abs().max()) for slope in slopes) < 0.01
