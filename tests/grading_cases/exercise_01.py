@@ -77,6 +77,9 @@ LENGTH_WRONG = [
     (lambda p, model: -torch.xlogy(p, model) / math.log(2), "states_left"),
     (lambda p, model: -(p * model).sum().log2(), "log_of_mean"),
     (lambda p, model: F.cross_entropy(model.reshape(1, -1), p.reshape(1, -1)), "softmax"),
+    (lambda p, model: F.binary_cross_entropy(model, p, reduction="sum") / np.log(2), "binary"),
+    (lambda p, model: F.binary_cross_entropy(model, p, reduction="none").sum(), "binary"),
+    (lambda p, model: (p * (-model.log2()).ceil())[p > 0].sum(), "whole_bits"),
     (length(torch.log2), "nan"),
     (lambda p, model: float(-(p * torch.log2(model)).sum()), "nan"),
     (lambda p, m: F.kl_div(m.log2(), p, reduction="sum") + torch.special.entr(p).sum(), "nan"),
@@ -179,6 +182,12 @@ def one_list_and_its_sum(p, pixel, given):
     return (above / above.sum(pixel, keepdim=True)).expand_as(p)
 
 
+def gone_axes(p, pixel, given):
+    hidden = tuple(i for i in range(p.dim()) if i not in (pixel, *given))
+    unseen = tuple(i for i in range(p.dim()) if i not in given)
+    return (p.sum(hidden) if hidden else p) / p.sum(unseen)
+
+
 def means_in_both(p, pixel, given):
     above, below = p, p
     for i in range(p.dim()):
@@ -240,6 +249,8 @@ CONDITIONAL_WRONG = [
     (one_list_and_its_sum, "sum_over_nothing"),
     (ratio(both, only_given, lambda fraction, p: fraction), "axes_of_length_one"),
     (ratio(both, only_given, lambda fraction, p: fraction.squeeze()), "axes_dropped"),
+    (gone_axes, "axes_dropped"),
+    (lambda p, pixel, given: p / (p.sum(given, keepdim=True) if given else 1), "given_summed"),
     (ratio(both, only_given, lambda fraction, p: fraction.expand(p.shape).log()), "log"),
     (float_buffer, "dtype"),
     (lambda p, pixel, given: conditional_by_states(p.double(), pixel, given), "dtype"),
@@ -380,16 +391,22 @@ CHAIN_WRONG = [
     (chain(past, finish=lambda rows: torch.stack(rows)[1:]), "first_missing"),
     (chain(past, finish=lambda rows: torch.stack(rows)[:-1]), "last_missing"),
     (chain(past, finish=list), "not_stacked"),
+    (chain(past, finish=tuple), "not_stacked"),
+    (chain(past, finish=torch.cat), "joined"),
     (chain(past, finish=lambda rows: torch.stack(rows, -1)), "stacked_last"),
+    (lambda p, order: careful(order, p) or chain_by_cat(p.permute(*order), list(range(p.dim()))), "permuted"),
     (float_rows, "dtype"),
     (chain(past, finish=lambda rows: torch.stack(rows).nan_to_num()), "number_for_nan"),
     (trusting(lambda p, order: True), "order_accepted"),
     (trusting(lambda p, order: len(order) == p.dim()), "order_half_checked"),
     (trusting(lambda p, order: len(set(order)) == len(order)), "order_half_checked"),
     (trusting(lambda p, order: set(order) == set(range(p.dim()))), "order_half_checked"),
+    (lambda p, order: chain_by_cat(p, order) if sorted(order) == list(range(p.dim())) else None, "order_accepted"),
     (asserting, "other_exception"),
     (chain(past, rule=one_sum_over_a_list), "conditional_wrong"),
     (chain(past, rule=ratio(both, lambda p, pixel, given: [pixel])), "conditional_wrong"),
+    (chain(past, rule=ratio(both, only_given, lambda fraction, p: fraction)), "conditional_wrong"),
+    (chain(past, rule=gone_axes), "conditional_wrong"),
     (chain(past, rule=mean_of_full), "conditional_wrong"),
     (chain(past, rule=chance_of_one), "conditional_wrong"),
 ]
@@ -429,6 +446,11 @@ def correlation_step_by_step(p):
         before, pixel, upto = range(i), [i], range(i + 1)
         total = total + entropy(seen(p, before)) + entropy(seen(p, pixel)) - entropy(seen(p, upto))
     return total
+
+
+def correlation_in_single_precision(p):
+    costs = torch.tensor([entropy(single(p, i)) for i in range(p.dim())])
+    return costs.sum() - entropy(p.float())
 
 
 def correlation_with_a_floor(p):
@@ -485,6 +507,10 @@ CORRELATION_WRONG = [
     (correlation(lambda each, whole, p: (sum(each) - whole) / p.dim()), "per_pixel"),
     (correlation(lambda each, whole, p: (sum(each) - whole) / 2 ** p.dim()), "per_state"),
     (correlation(lambda each, whole, p: sum(each) - whole, each=of_the_ones), "ones_only"),
+    (
+        correlation(lambda each, whole, p: sum(each) - whole, each=lambda p, i: conditional_by_states(p, i, [])),
+        "read_off_at_states",
+    ),
     (correlation(lambda each, whole, p: sum(each) - whole, each=lambda p, i: p.sum(i)), "axis_forgotten"),
     (correlation(lambda each, whole, p: sum(each) - whole, each=lambda p, i: p.sum(others(p, i))), "sum_over_nothing"),
     (lambda p: entropy(p) - sum(left_given_rest(p, i) for i in range(p.dim())), "dual"),
@@ -496,8 +522,8 @@ CORRELATION_WRONG = [
     (lambda p: F.kl_div(product_of_singles(p).log(), p, reduction="none").nan_to_num(), "states_left"),
     (correlation(lambda each, whole, p: sum(each) - whole, cost=naive), "nan"),
     (lambda p: (p * (p / product_of_singles(p)).log()).sum(), "nan"),
-    (correlation(lambda each, whole, p: sum(each) - whole, cost=with_little(1e-6)), "added_before_log"),
-    (correlation(lambda each, whole, p: sum(each) - whole, cost=with_little(1e-8)), "added_before_log"),
+    (correlation(lambda each, whole, p: sum(each) - whole, cost=with_little(1e-5)), "added_before_log"),
+    (correlation(lambda each, whole, p: sum(each) - whole, cost=with_little(1e-4)), "added_before_log"),
     (lambda p: correlation_by_divergence(product_of_singles(p)), "always_zero"),
 ]
 
@@ -573,6 +599,10 @@ GIVEN_CODE_WRONG = [
     (lambda joint: given_code(lambda w, t: t.sum())(joint) / joint.shape[0], "averaged_evenly"),
     (lambda joint: given_code_by_loop(joint) / len(joint), "averaged_twice"),
     (given_code(lambda w, t: t), "codes_left"),
+    (given_code(lambda w, t: w * t), "codes_left"),
+    (given_code(lambda w, t: w * w @ t), "weighed_twice"),
+    (given_code(torch.dot, price=entropy), "conditional_entropy"),
+    (given_code(torch.dot, price=correlation(lambda e, w, p: sum(e))), "conditional_entropies"),
     (lambda joint: sum(WHOLE(row) for row in joint), "not_normalised"),
     (lambda joint: sum(row.sum() * WHOLE(row) for row in joint), "not_normalised"),
     (lambda joint: sum(correlation_by_divergence(row) for row in joint), "not_normalised"),
@@ -679,6 +709,7 @@ RIGHT = {
         correlation_from_ones,
         correlation_step_by_step,
         correlation_with_a_floor,
+        correlation_in_single_precision,
         WHOLE,
     ],
     "01.conditional_total_correlation": [given_code_by_loop, given_code_by_entropies, given_code_by_mask],

@@ -11,7 +11,7 @@ from course_lib.grading.comparing import compare, difference
 from course_lib.grading.task import Case, Mistake, Task, case
 
 SOLUTION = "solutions/01_chain_rule, under the same heading."
-CLOSE = 1e-9
+CLOSE = 1e-6
 
 
 # Tables
@@ -53,11 +53,11 @@ PARITY = double([[[0.25, 0.0], [0.0, 0.25]], [[0.0, 0.25], [0.25, 0.0]]])
 
 
 def compare_numbers(case: Case, output: Any, expected: Any) -> str | None:
-    """One number, as a float or a tensor, of any float dtype; what is 0 up to rounding is 0."""
+    """One number, as a float or a tensor, right to what float32 can tell; what is 0 up to rounding is 0."""
     want, got = (v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in (expected, output))
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (want, got)):
         return compare(case, got, want)
-    close = math.isclose(got, want, rel_tol=1e-6, abs_tol=CLOSE) or (math.isnan(got) and math.isnan(want))
+    close = math.isclose(got, want, rel_tol=1e-5, abs_tol=CLOSE) or (math.isnan(got) and math.isnan(want))
     return None if close else difference(double([got]), double([want]))
 
 
@@ -195,6 +195,24 @@ LENGTH_MISTAKES = (
         lambda p, model: -torch.log2((p * model).sum()),
     ),
     Mistake(
+        "binary",
+        "each state is treated as a coin of its own, which comes up or not: torch's binary_cross_entropy has a term "
+        "for what did not happen as well. Exactly one of the states happens.",
+        lambda p, model: torch.nn.functional.binary_cross_entropy(model, p, reduction="sum"),
+    ),
+    Mistake(
+        "binary",
+        "each state is treated as a coin of its own, which comes up or not: torch's binary_cross_entropy has a term "
+        "for what did not happen as well. Exactly one of the states happens.",
+        lambda p, model: torch.nn.functional.binary_cross_entropy(model, p, reduction="sum") / math.log(2),
+    ),
+    Mistake(
+        "whole_bits",
+        "the words are rounded up to whole bits. Coded many at a time, images can share bits; the length asked for is "
+        "-log2 model(x) as it is.",
+        lambda p, model: torch.where(p > 0, p * torch.ceil(-model.log2()), 0.0).sum(),
+    ),
+    Mistake(
         "softmax",
         "the model's probabilities went through a softmax: torch's cross_entropy expects logits, and gives nats.",
         lambda p, model: -(p.flatten() * model.flatten().log_softmax(0)).sum(),
@@ -246,6 +264,12 @@ def over_hidden(p: Tensor, pixel: int, given: list[int]) -> Tensor:
     return p.sum([i for i in pixels_of(p) if i != pixel and i not in given], keepdim=True)
 
 
+def without_keepdim(p: Tensor, pixel: int, given: list[int]) -> Tensor:
+    """Both sums with their axes gone, divided as they then happen to fit each other."""
+    hidden = [i for i in pixels_of(p) if i != pixel and i not in given]
+    return p.sum(hidden) / p.sum([*hidden, pixel])
+
+
 def averaged(p: Tensor, pixel: int, given: list[int]) -> Tensor:
     """p(x_pixel | all others), averaged evenly over what is not given."""
     hidden = [i for i in pixels_of(p) if i != pixel and i not in given]
@@ -280,8 +304,9 @@ NUMBER_FOR_NAN = (
     "later step that the question made no sense."
 )
 DROPPED = (
-    "the probabilities are right, and stand in a smaller table: the axes of the pixels that were summed out are gone. "
-    "The contract asks for the shape of p: the answer read off at every state, whatever the hidden pixels are."
+    "the axes of the pixels that were summed out are gone: the table is smaller, and what is left of it no longer "
+    "lines up with p. The contract asks for the shape of p: the answer read off at every state, whatever the hidden "
+    "pixels are. Torch can keep an axis that it sums over, with length one."
 )
 SUM_OVER_NOTHING = (
     "right wherever a pixel is summed out, wrong where none is: torch takes an empty list of axes to mean all of them, "
@@ -397,6 +422,13 @@ CONDITIONAL_MISTAKES = (
         lambda p, pixel, given: marginal(p, [pixel, *given]) / marginal(p, given),
     ),
     Mistake(
+        "given_summed",
+        "it is divided by the sum over the pixels that are given. A sum over an axis forgets the pixel: p(x_given) is "
+        "the sum over all pixels that are not given.",
+        lambda p, pixel, given: p / p.sum(given, keepdim=True),
+    ),
+    Mistake("axes_dropped", DROPPED, without_keepdim),
+    Mistake(
         "axes_dropped",
         DROPPED,
         lambda p, pixel, given: (marginal(p, [pixel, *given]) / marginal(p, given)).squeeze(),
@@ -423,6 +455,13 @@ CONDITIONAL_MISTAKES = (
 
 
 # The chain
+
+
+CARRIED_OVER = (
+    *("turned_round", "sum_over_nothing", "averaged", "one_is_one", "from_the_end", "nothing_summed_above"),
+    *("axes_of_length_one", "axes_dropped", "given_summed"),
+)
+"""Mistakes of `conditional` that show in a chain, and that no other mistake of the chain looks like."""
 
 
 def require_order(p: Tensor, order: list[int]) -> None:
@@ -520,8 +559,8 @@ def raising(error: type[Exception]) -> Callable:
 
 
 NO_CHECK = (
-    "an order that does not name every pixel once is accepted, and the rows do not multiply to p. The contract asks "
-    "for a ValueError there: compare the order with what it is a rearrangement of."
+    "an order that does not name every pixel once goes by without an exception. The contract asks for a ValueError "
+    "there, raised, not printed: compare the order with what it is a rearrangement of."
 )
 PART_CHECK = (
     "some orders that are none get through. It takes two things: every pixel is there, and none is there twice. A "
@@ -648,8 +687,21 @@ CHAIN_MISTAKES = (
     ),
     Mistake(
         "not_stacked",
-        "the rows are right, and come in a Python list. The contract asks for one tensor: torch can stack them.",
+        "the rows are right, and come in a Python list or tuple. The contract asks for one tensor: torch can stack "
+        "them.",
         finished(lambda rows, order: [*rows]),
+    ),
+    Mistake(
+        "joined",
+        "the rows are joined end to end along the first pixel's axis. They need an axis of their own, the first, which "
+        "counts the steps.",
+        finished(lambda rows, order: rows.flatten(0, 1)),
+    ),
+    Mistake(
+        "permuted",
+        "the table itself has been put in the order, and then the rows lie in another order than p: their axis i is "
+        "no longer pixel i.",
+        lambda p, order: require_order(p, order) or chain(p.permute(order), [*pixels_of(p)]),
     ),
     Mistake(
         "stacked_last",
@@ -682,8 +734,7 @@ CHAIN_MISTAKES = (
             steps(before, mistake.answer),
         )
         for mistake in CONDITIONAL_MISTAKES
-        if mistake.name
-        in ("turned_round", "sum_over_nothing", "averaged", "one_is_one", "from_the_end", "nothing_summed_above")
+        if mistake.name in CARRIED_OVER
     ),
 )
 
@@ -805,6 +856,12 @@ CORRELATION_MISTAKES = (
         ones_only,
     ),
     Mistake(
+        "read_off_at_states",
+        "p(x_i) read off at every state stands there many times, once for each value of the other pixels. The entropy "
+        "of a pixel has one term for each of its two values.",
+        lambda p: sum(entropy(marginal(p, [i]).expand(p.shape)) for i in pixels_of(p)) - entropy(p),
+    ),
+    Mistake(
         "axis_forgotten",
         "a sum over axis i forgets pixel i and keeps all others: these are the entropies of all pixels but one. For "
         "p(x_i), sum over the others.",
@@ -866,7 +923,7 @@ CORRELATION_MISTAKES = (
             "needs care, and there the term is 0.",
             by_logs(log(k)),
         )
-        for k in range(3, 9)
+        for k in range(3, 6)
         for log in (added, clamped_on_both_sides)
     ),
     Mistake("always_zero", "this is always 0: an entropy is held against itself.", lambda p: entropy(p) * 0),
@@ -948,6 +1005,7 @@ def mixed_with_codes(joint: Tensor) -> Tensor:
     return total_correlation(joint.reshape(joint.shape[0], -1))
 
 
+CODES_LEFT = "nothing is added up: there is a number for each code. One number is asked for, the average over z."
 NOT_NORMALISED = (
     "the rows are used as they are. Row z holds p(z, x), which sums to p(z), not to 1: divide by that to have "
     "p(x | z), of which the correlation is taken."
@@ -974,10 +1032,26 @@ CONDITIONAL_CORRELATION_MISTAKES = (
         "the weights p(z) make it an average already, and then it is divided by the number of codes as well.",
         lambda joint: conditional_total_correlation(joint) / len(joint),
     ),
+    Mistake("codes_left", CODES_LEFT, each_code),
     Mistake(
         "codes_left",
-        "nothing is added up: there is a number for each code. One number is asked for, the average over z.",
-        each_code,
+        CODES_LEFT,
+        lambda joint: torch.stack([p_z * total_correlation(row) for p_z, row in rows_of(joint)]),
+    ),
+    Mistake(
+        "weighed_twice",
+        "each price is weighed by p(z) twice. Once makes it an average over z.",
+        lambda joint: torch.stack([p_z**2 * total_correlation(row) for p_z, row in rows_of(joint)]).sum(),
+    ),
+    Mistake(
+        "conditional_entropy",
+        "this is H(x | z), what the pixels cost together once z is known. It is only one of the two parts.",
+        lambda joint: weighted(joint, entropy),
+    ),
+    Mistake(
+        "conditional_entropies",
+        "this is what independent pixels cost in all, once z is known. What the truth costs is to be taken off.",
+        lambda joint: weighted(joint, lambda row: marginal_entropies(row).sum()),
     ),
     *(Mistake("not_normalised", NOT_NORMALISED, answer(weigh)) for answer in (raw, raw_from_ones) for weigh in (0, 1)),
     Mistake(
