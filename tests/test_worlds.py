@@ -109,6 +109,12 @@ def test_the_excess_of_the_best_factorised_model_is_the_total_correlation(seed, 
     assert torch.allclose(excess, kl_divergence(Categorical(p), Categorical(model)), atol=1e-12)
 
 
+def test_a_pixel_that_is_always_one_costs_nothing_however_its_sum_is_rounded():
+    for rest in (images.random_table(3, seeded(seed)) for seed in range(100)):
+        p = torch.cat([torch.zeros_like(rest), rest])
+        assert torch.allclose(images.total_correlation(p), images.total_correlation(rest), atol=1e-12)
+
+
 def test_no_other_factorised_model_has_a_shorter_code():
     p, x = images.random_table(4, seeded(1)), images.all_images((1, 2, 2)).view(16, 4)
     shortest, ones = images.code_length(p, images.factorised(p)), p @ x

@@ -78,8 +78,8 @@ def total_correlation(p: Float[Tensor, " states"]) -> Float[Tensor, ""]:
 
     Source: Watanabe (1960), IBM Journal of Research and Development 4(1).
     """
-    ones = torch.stack([marginal(p, [i])[-1] for i in range(pixels_of(p))])
-    return entropy(torch.stack([ones, 1 - ones], -1)).sum() - entropy(p)
+    zero_and_one = torch.stack([marginal(p, [i])[[0, -1]] for i in range(pixels_of(p))])
+    return entropy(zero_and_one).sum() - entropy(p)
 
 
 def conditional_total_correlation(joint: Float[Tensor, "codes states"]) -> Float[Tensor, ""]:
