@@ -184,6 +184,7 @@ def test_infinities_do_not_excuse_other_values():
     assert compare(Case(()), torch.tensor([-math.inf, 5.0]), torch.tensor([-math.inf, 1.0]))
     assert compare(Case(()), torch.tensor([0.0]), torch.tensor([-math.inf]))
     assert compare(Case(()), torch.tensor([-math.inf, 1.0]), torch.tensor([-math.inf, 1.0])) is None
+    assert compare(Case(()), 1e300, math.inf) and compare(Case(()), math.inf, math.inf) is None
 
 
 @pytest.mark.parametrize(

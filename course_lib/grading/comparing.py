@@ -40,7 +40,7 @@ def compare_floats(output: Any, expected: float) -> str | None:
         output = output.item()
     if isinstance(output, bool) or not isinstance(output, (int, float)):
         return f"a number was expected, and {kind_of(output)} came back"
-    return compare_values(torch.tensor([float(output)]).double(), torch.tensor([expected]).double(), 1e-6)
+    return compare_values(*torch.tensor([[output], [expected]], dtype=torch.float64), 1e-6)
 
 
 def compare_tensors(output: Any, expected: Tensor) -> str | None:
