@@ -284,7 +284,7 @@ def _drawings(coins: FactorisedDecoder, trained: list[PixelCNN], test: Split) ->
         yield over_seeds(f"C02.sharpness.{name}", f"sharpness, {words}", found, 0.1, **about)
     about["unit"] = "per picture"
     value = stray_dots(test.images)
-    yield Result("C02.stray.digits", quantity="stray dots, test digits", value=value, **about)
+    yield Result("C02.stray.digits", quantity="stray dots, test digits", value=value, band=1e-4, **about)
     for name, words in (("coins", "coins' drawings"), ("pixelcnn", "PixelCNN's drawings")):
         found = [stray_dots(images) for images in made[name]]
         yield over_seeds(f"C02.stray.{name}", f"stray dots, {words}", found, 0.25, **about)
@@ -294,7 +294,7 @@ def stray_dots(images: Float[Tensor, "n 1 height width"]) -> float:
     """How many black pixels have no black one above, below, left or right of them, on average over pictures."""
     cross = images.new_tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0]])[None, None]
     alone = images * (F.conv2d(images, cross, padding=1) == 0)
-    return float(alone.sum(dim=(1, 2, 3)).mean())
+    return float(alone.sum(dim=(1, 2, 3)).double().mean())
 
 
 @torch.no_grad()
