@@ -10,8 +10,9 @@
 # # Exercise 05: when do Gaussians add up to a Gaussian?
 #
 # Chapter 05 (`chapters/05_gaussian_mixtures`) asked what can come out when Gaussians are mixed. Here you build the
-# instruments that answer: two for how far a mixture is from a Gaussian, two for the model in which a mixture of Gaussian
-# posteriors *is* a Gaussian, probabilistic PCA. At the end your own code asks real digits which of the two they are.
+# instruments that answer: four that tell how far a mixture is from a Gaussian, and two for probabilistic PCA, the model in
+# which a mixture of Gaussian posteriors *is* a Gaussian. At the end your own code asks real digits which of the two
+# theirs is.
 #
 # **After it you can**
 #
@@ -309,7 +310,7 @@ with when_solved():
 #
 # **And it is no Gaussian.** No finite mixture is, unless all its components agree. But how far is it? Every code's
 # aggregate has the mean 0 and the variance 1, so its matched Gaussian is the prior $N(0, 1)$ itself, and the nats are its
-# distance from the prior: for each code several times what as many images of the model's own leave. In the characteristic
+# distance from the prior: for each code well above what as many images of the model's own leave. In the characteristic
 # function it shows as well: at $t = 4$ all of the digits' sizes stand far above $e^{-8}$, and above those of the
 # model's own images, which are there only because a finite number of images was drawn.
 #
@@ -324,8 +325,7 @@ with when_solved():
 # **To go on thinking**
 #
 # - Fit with `code=2` or `code=16`. The posteriors become wider or narrower; what happens to the nats, and why?
-# - Take every second image: `images[::2]` in place of `images`, for the fit and after. Whose nats double, the digits' or
-#   the model's own? Which part of the digits' nats is due to their number, and which to what they are?
+# - Draw 100, 1,000 and 10,000 images from the model. How do their nats fall with the number? Why do they never reach 0?
 # - Turn the code: replace `W` by `W @ R` with some rotation `R`. Which of the numbers above may change, which may not?
 # - Your `kl_to_matched` looks at one code at a time. Could each of the four be Gaussian and the four together not be?
 #

@@ -10,8 +10,9 @@
 # # Exercise 05: when do Gaussians add up to a Gaussian?
 #
 # Chapter 05 (`chapters/05_gaussian_mixtures`) asked what can come out when Gaussians are mixed. Here you build the
-# instruments that answer: two for how far a mixture is from a Gaussian, two for the model in which a mixture of Gaussian
-# posteriors *is* a Gaussian, probabilistic PCA. At the end your own code asks real digits which of the two they are.
+# instruments that answer: four that tell how far a mixture is from a Gaussian, and two for probabilistic PCA, the model in
+# which a mixture of Gaussian posteriors *is* a Gaussian. At the end your own code asks real digits which of the two
+# theirs is.
 #
 # **After it you can**
 #
@@ -223,8 +224,10 @@ check("05.characteristic_function", characteristic_function, strict=True)
 
 # %% [markdown] tags=["solution-only"]
 # *The narrow one: its size falls as $e^{-t^2/2}$, the other's as $e^{-2 t^2}$. In $t$ the narrowest decides, in $x$ the
-# widest. The matched Gaussian's variance, 2.5, is at least the average of the $s_k^2$, so at least the least of them, and
-# its characteristic function falls faster than the mixture's does, unless all components agree. That is the whole proof.*
+# widest. The matched Gaussian's falls faster than either: its variance is at least the average of the $s_k^2$, hence at
+# least the smallest of them, and equal to it only if all variances and all means agree. So a mixture with the characteristic
+# function of a Gaussian has components that all agree. (Several narrowest ones can cancel each other at some $t$; with
+# positive weights they cannot do so at all large ones.)*
 
 # %% [markdown]
 # ## 5. What an image says about its code
@@ -309,7 +312,7 @@ check("05.aggregate_covariance", aggregate_covariance, strict=True)
 
 # %% [markdown] tags=["solution-only"]
 # *The prior, $N(0, I)$: to draw $x$ from the model and $z$ from its posterior is to draw both from $p(z, x)$, in the other
-# order. So infinitely many Gaussians, each narrower than the whole, no two of them alike, add up to a Gaussian.*
+# order. So where $W$ is not zero, infinitely many Gaussians with different means add up to a Gaussian.*
 
 # %% [markdown]
 # ## What you have built
@@ -389,7 +392,7 @@ with when_solved():
 #
 # **And it is no Gaussian.** No finite mixture is, unless all its components agree. But how far is it? Every code's
 # aggregate has the mean 0 and the variance 1, so its matched Gaussian is the prior $N(0, 1)$ itself, and the nats are its
-# distance from the prior: for each code several times what as many images of the model's own leave. In the characteristic
+# distance from the prior: for each code well above what as many images of the model's own leave. In the characteristic
 # function it shows as well: at $t = 4$ all of the digits' sizes stand far above $e^{-8}$, and above those of the
 # model's own images, which are there only because a finite number of images was drawn.
 #
@@ -404,8 +407,7 @@ with when_solved():
 # **To go on thinking**
 #
 # - Fit with `code=2` or `code=16`. The posteriors become wider or narrower; what happens to the nats, and why?
-# - Take every second image: `images[::2]` in place of `images`, for the fit and after. Whose nats double, the digits' or
-#   the model's own? Which part of the digits' nats is due to their number, and which to what they are?
+# - Draw 100, 1,000 and 10,000 images from the model. How do their nats fall with the number? Why do they never reach 0?
 # - Turn the code: replace `W` by `W @ R` with some rotation `R`. Which of the numbers above may change, which may not?
 # - Your `kl_to_matched` looks at one code at a time. Could each of the four be Gaussian and the four together not be?
 #

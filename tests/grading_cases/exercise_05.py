@@ -233,6 +233,10 @@ KL_WRONG = [
     (kl(rightly, guard=lambda *_: None), "unguarded"),
     (kl(rightly, guard=too_little), "guarded_on_one_side"),
     (kl(rightly, guard=too_much), "guarded_on_one_side"),
+    (
+        kl(rightly, guard=lambda p, step: whole(p, step) if (p.sum() * step - 1).abs() > 0.01 else None),
+        "guard_too_loose",
+    ),
     (kl(lambda p, a, b, dx: (b.exp() * (b - a)).sum() * dx), "reversed"),
     (kl(lambda p, a, b, dx: (b.exp() * (a - b)).sum() * dx), "wrong_average"),
     (kl(lambda p, a, b, dx: (p * (a - b)).sum()), "step_forgotten"),
@@ -251,6 +255,10 @@ KL_WRONG = [
     (kl(lambda p, a, b, dx: rightly(p, a, b, dx) / np.log(2)), "bits"),
     (kl(lambda p, a, b, dx: (p * (p.log() - b)).sum() * dx), "underflow"),
     (kl(lambda p, a, b, dx: (p * torch.log(p / b.exp())).sum() * dx), "underflow"),
+    (kl(lambda p, a, b, dx: (p * torch.log(p / b.exp())).sum() * dx, guard=lambda *_: None), "underflow"),
+    (kl(lambda p, a, b, dx: (p * ((p + 1e-8).log() - b)).sum() * dx), "added_before_log"),
+    (kl(lambda p, a, b, dx: (p * ((p + 1e-9) / (b.exp() + 1e-9)).log()).sum() * dx), "added_before_log"),
+    (kl(lambda p, a, b, dx: (p * (p + 1e-6).log() - p * b).sum() * dx, guard=lambda *_: None), "added_before_log"),
     (kl(rightly, target=lambda w, m, v: ((w * m).sum(), (w * v).sum())), "wrong_target"),
     (kl(rightly, target=lambda w, m, v: (0.0, 1.0)), "wrong_target"),
     (kl(rightly, target=lambda *a: (moments_by_loop(*a)[0], moments_by_loop(*a)[1] ** 2)), "wrong_target"),
@@ -390,6 +398,8 @@ def pair(mean=mean_of, covariance=cov_of):
 
 
 POSTERIOR_WRONG = [
+    (pair(lambda W, b, s, x: square(W, s).inverse() @ W.T @ (x - b)), "do_not_fit"),
+    (pair(lambda W, b, s, x: (x - b) @ W.T @ square(W, s).inverse()), "do_not_fit"),
     (pair(lambda W, b, s, x: mean_of(W, b, s**0.5, x), lambda W, s: cov_of(W, s**0.5)), "sigma_not_squared"),
     (pair(covariance=lambda W, s: s * square(W, s).inverse()), "sigma_not_squared"),
     (lambda W, b, s, x: posterior_by_joint(W, b, s**2, x), "sigma_squared_twice"),
@@ -452,6 +462,7 @@ def seen(W, sigma, S):
 
 
 AGGREGATE_WRONG = [
+    (lambda W, s, S: cov_of(W, s) + W @ square(W, s).inverse() @ S @ gain_of(W, s), "do_not_fit"),
     (lambda W, s, S: cov_of(W, s), "within_only"),
     (seen, "between_only"),
     (lambda W, s, S: torch.eye(W.shape[1]), "always_identity"),
