@@ -126,7 +126,7 @@ def placed(place, width, weight, mirrored):
 def draw_placed(place, width, weight, mirrored):
     """Left: components, mixture, matched Gaussian. Right: mixture less Gaussian."""
     m = placed(place, width, weight, mirrored)
-    x = torch.linspace(-8, 10, 500).double()
+    x = torch.linspace(-10, 10, 500).double()
     p, g = m.log_prob(x[:, None]).exp(), m.matched_gaussian().log_prob(x[:, None]).exp()
     fig, (left, right) = figure(1, 2, width=8.0, height=3.1, fixed=True)
     for w, mean, cov in zip(m.weights, m.means, m.covs, strict=True):
@@ -213,6 +213,7 @@ show(
 # So $s^2 = v$. $\square$
 #
 # For vectors, apply it along every direction $a$: the numbers $a \cdot x$ are a mixture of $N(a \cdot m_k, a^\top S_k a)$.
+# So $a \cdot m_k$ and $a^\top S_k a$ do not depend on $k$, whatever $a$, and then neither do $m_k$ and $S_k$.
 #
 # The proof used **finitely** at two places: that there is a narrowest component, and that its waves have weights of
 # their own. Remember them.
@@ -425,6 +426,7 @@ assert max(losses) - min(losses) < 1e-9
 # and for the model's own $S = WW^\top + \sigma^2 I$ that is $I$. Does the ELBO then at least prefer a silent code? The
 # right panel says no. It goes through models with one and the same $p(x)$, from a $z$ that says nothing (all is noise of
 # the right covariance) to the full code, each with its exact Gaussian posterior. The ELBO does not move.
+# (It bounds a log density here, so its sign says nothing.)
 #
 # The mixture over the *data* is another matter. At the likeliest $W$ its covariance is $I$ again; but there are finitely
 # many digits, so by the theorem it cannot be $N(0, I)$. **Predict**: does that spoil the zero gap?
@@ -442,7 +444,8 @@ print(f"KL of its first number to N(0, 1): {float(first.kl_to(NORMAL)):.4f} nats
 # what the model would have drawn, so their mixture need not be the prior (chapter 04).
 #
 # Closed forms are one thing. Does **training** find it? Here is a linear VAE with random weights, a diagonal Gaussian
-# encoder, and gradient steps on the ELBO. **Predict**: gap and information, when it is done.
+# encoder, and gradient steps on the ELBO. (Lucas et al., 2019, show that this ELBO has no local maxima that the
+# likelihood does not have.) **Predict**: gap and information, when it is done.
 
 # %% tags=["nbval-ignore-output"]
 _, _, accounts = train_linear_vae(found.train, seed=0)
@@ -521,7 +524,8 @@ show(
 # only.
 #
 # Is the bound reached? For two pictures, yes. The optimum is symmetric, $N(\pm m, s^2)$, and with the decoder
-# $p(x \mid z) = q(x \mid z)$ the model's own $p(x)$ is one half each:
+# $p(x \mid z) = q(x \mid z)$ the model's own $p(x)$ is one half each. (For more pictures that decoder's $p(x)$ is a little
+# off the weights; what then equals the bound is not the gap but the excess of the last section.)
 
 # %%
 z = grid()
@@ -628,8 +632,8 @@ confirm("C16.bit16", 1e9 * float(bit.kl_to(NORMAL)))
 # > that value if the decoder can model the data without $z$. Then every optimum of the ELBO is silent.
 #
 # It needs no assumption on the model's $x$ and covers both counterexamples: pPCA has infinitely many $x$, and there the
-# ELBO is indifferent; the match on the data has no gap, and pays in misfit. It supports the article's last step, that
-# $z$ is used where $p(x)$ cannot be modelled without it, with an exact premise: a decoder that can.
+# ELBO is indifferent; the match on the data has no gap, and pays in misfit. It gives the article's last step,
+# that $z$ is used only where $p(x)$ cannot be modelled without it, an exact premise: a decoder that can.
 #
 # And this is what does **not** survive: that the price as such drives codes to silence. It is the KL of a mixture to a
 # Gaussian, and a mixture of a few well-placed Gaussians is next to free. Sixteen codes tell one bit for the last number

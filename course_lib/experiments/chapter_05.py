@@ -271,12 +271,12 @@ def finitely_many() -> Iterator[Result]:
     """C16 (b) and (c): the least price of half a nat, a world that reaches it, and one where the data alone match."""
     about = dict(claim="C16", unit="nats")
     for count in (2, 3, 4):
-        quantity = f"least KL(q(z), p(z)) found for I(x;z) = 1/2 nat, {count} images"
+        quantity = f"least KL(q(z), p(z)) found for I(x;z) = 1/2 nat, {count} pictures"
         yield over_seeds(f"C16.finite{count}", quantity, [least_price(count, 0.5, s)[0] for s in SEEDS], 1e-5, **about)
     best = least_price(2, 0.5)[1]
     world, q = world_of_codes(best, grid())
     gap = world.account(q, best.weights).posterior_gap
-    yield Result("C16.finite2.gap", quantity="gap of the model that pays it, 2 images", value=gap, band=1e-5, **about)
+    yield Result("C16.finite2.gap", quantity="gap of the model that pays it, 2 pictures", value=gap, band=1e-5, **about)
     sixteen = quadrature_copies(0.5, 16)
     quantity = "KL(q(z), p(z)) of 16 codes that tell 0.693 nats"
     price = 1e9 * float(sixteen.kl_to(Gaussian.standard(1)))
