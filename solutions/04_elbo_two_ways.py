@@ -213,12 +213,12 @@ def surgery(
     0 log 0 = 0 throughout. Where q uses a code that the prior excludes, rate and aggregate gap are infinite; the
     information never is.
     """
-
     ### BEGIN SOLUTION
+    aggregate = data @ q
+
     def kl(p: Tensor, f: Tensor) -> Tensor:
         return torch.where(p > 0, p * (p.log() - f.log()), 0.0).sum(dim=-1)
 
-    aggregate = data @ q
     rate = data @ kl(q, prior)
     information = data @ kl(q, aggregate)
     return rate, information, kl(aggregate, prior)
@@ -347,10 +347,11 @@ def bernoulli(
 
 
 def fit(
-    images: Float[Tensor, "states pixels"], codes: int, steps: int, generator: torch.Generator
+    images: Float[Tensor, "states pixels"], codes: int, steps: int = 40
 ) -> tuple[Float[Tensor, " codes"], Float[Tensor, "codes pixels"]]:
-    """log p(z) and the ink of each code, beginning with twelve images; half a count keeps the ink from 0 and 1."""
-    ink = 0.25 + 0.5 * images[torch.randperm(len(images), generator=generator)[:codes]]
+    """log p(z) and the ink of each code, beginning with an image for each; half a count keeps the ink from 0 and 1."""
+    first = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:codes]
+    ink = 0.25 + 0.5 * images[first]
     log_prior = torch.full((codes,), 1 / codes, dtype=images.dtype).log()
     for _ in range(steps):
         q = posterior(log_prior, bernoulli(images, ink))
@@ -370,8 +371,7 @@ def draw(rows: Float[Tensor, "pictures pixels"]) -> str:
 split = digits(binary=True)
 train, test = (part.images.flatten(1).double() for part in (split.train, split.test))
 with when_solved():
-    generator = torch.Generator().manual_seed(0)
-    log_prior, ink = fit(train, codes=12, steps=40, generator=generator)
+    log_prior, ink = fit(train, codes=12)
     print(draw(ink[:6]), draw(ink[6:]), sep="\n\n")
 
 # %% [markdown]
@@ -392,18 +392,25 @@ def sure_of(q: Float[Tensor, "states codes"]) -> Float[Tensor, "states codes"]:
     return torch.eye(q.shape[1], dtype=q.dtype)[q.argmax(1)]
 
 
-with when_solved():
-    log_likelihood, evenly = bernoulli(test, ink), torch.full((len(test),), 1 / len(test), dtype=test.dtype)
-    exact = posterior(log_prior, log_likelihood)
-    upper_half = posterior(log_prior, bernoulli(test[:, :32], ink[:, :32]))
-    answers = {
+def four_answers(
+    images: Float[Tensor, "states pixels"], log_prior: Float[Tensor, " codes"], ink: Float[Tensor, "codes pixels"]
+) -> dict[str, Float[Tensor, "states codes"]]:
+    """q(z|x) of each kind, by name."""
+    exact = posterior(log_prior, bernoulli(images, ink))
+    upper_half = posterior(log_prior, bernoulli(images[:, :32], ink[:, :32]))
+    return {
         "posterior": exact,
         "one code": sure_of(exact),
         "half seen": sure_of(upper_half),
         "prior": log_prior.exp().expand_as(exact),
     }
+
+
+with when_solved():
+    log_prior, ink = fit(train, codes=12)
+    log_likelihood, evenly = bernoulli(test, ink), torch.full((len(test),), 1 / len(test), dtype=test.dtype)
     print(f"{'nats per image':<14} distortion    rate    ELBO     gap  log p(x)  information  aggregate gap")
-    for name, q in answers.items():
+    for name, q in four_answers(test, log_prior, ink).items():
         bound, gap = (f(log_prior, log_likelihood, q).mean() for f in (elbo, posterior_gap))
         rate, information, aggregate_gap = (abs(term) for term in surgery(q, evenly, log_prior.exp()))
         print(
@@ -413,26 +420,28 @@ with when_solved():
 
 # %%
 with when_solved():
-    one_code_each = torch.eye(len(log_prior), dtype=test.dtype)
+    log_prior, ink = fit(train, codes=12)
+    log_likelihood, answers = bernoulli(test, ink), four_answers(test, log_prior, ink)
+    sure = torch.eye(len(log_prior), dtype=test.dtype)
     for name in ("one code", "half seen"):
-        approximation, amortisation = split_gap(log_prior, log_likelihood, answers[name], one_code_each)
+        approximation, amortisation = split_gap(log_prior, log_likelihood, answers[name], sure)
         print(f"{name}: approximation gap {approximation.mean():.2f}, amortisation gap {amortisation.mean():.2f} nats")
 
+    q = posterior(log_prior, bernoulli(test[:, :32], ink[:, :32]))
+    z = torch.multinomial(q, 1000, replacement=True, generator=torch.Generator().manual_seed(0))
+    log_weights = (log_prior + log_likelihood.T - q.log()).gather(1, z).T
     print("codes drawn from the upper half's own posterior:")
-    log_joint = log_prior + log_likelihood.T
     for samples in (1, 10, 100, 1000):
-        z = torch.multinomial(upper_half, samples, replacement=True, generator=generator)
-        log_weights = (log_joint - upper_half.log()).gather(1, z).T
-        print(f"  {samples:4} of them: log p(x) is at least {iwae_bound(log_weights).mean():.2f} nats on average")
+        print(f"  {samples:4} of them: a bound of {iwae_bound(log_weights[:samples]).mean():.2f} nats")
 
 # %% [markdown]
 # <details><summary>What the numbers say</summary>
 #
-# All four rows add up to the same $\log p(x)$: the encoder has no say in what the model believes. *One code* has a little
+# In all four rows ELBO and gap add up to the same $\log p(x)$: the encoder has no say in what the model believes. *One code* has a little
 # less distortion than the posterior, and pays more in rate than it saves: its ELBO is lower, by the approximation gap.
-# (A code that is sure loses the entropy of the posterior and cannot win it back.) Seen from above, the family of sure
-# answers is nearly good enough for these digits, since twelve codes are seldom confused; what costs *half seen* its nats
-# is the encoder, nearly all of it amortisation. A wider family would not help there; looking at the picture would.
+# Seen from above, the family of sure answers is nearly good enough for these digits, since twelve codes are seldom
+# confused; what costs *half seen* its nats is the encoder, nearly all of it amortisation. A wider family would not help
+# there; looking at the whole picture would.
 #
 # *Half seen* and *one code* tell about equally much about the image, by information. Information says how well the codes
 # tell images apart, and not whether they are the right codes: that shows in the distortion. The *prior* has no rate at
@@ -449,9 +458,10 @@ with when_solved():
 # %% [markdown]
 # **To go on thinking**
 #
-# - `half seen` is sure of one code. The upper half's own posterior (`upper_half`) is not. Add it to `answers`: is its
-#   ELBO higher? Ask first, for each image, what $\mathrm{KL}(q, p)$ does where the two disagree.
-# - Draw the codes for `iwae_bound` from `answers["half seen"]` instead. Why does no number of samples help?
+# - *half seen* is sure of one code. The upper half's own posterior, `upper_half`, is not. Add it to the four answers: is
+#   its ELBO higher? Ask first what $\mathrm{KL}(q, p)$ does where a doubt is shared with a code that the lower half
+#   rules out.
+# - Draw the codes for `iwae_bound` from *half seen*, `q = answers["half seen"]`. Why does no number of samples help?
 # - In `fit`, the prior is the mean of the posteriors. What becomes of the aggregate gap, and of the rate, with a uniform
 #   prior that is never refitted?
 # - Fit with one code instead of twelve. Which of your numbers become 0, and is the model better or worse for it?
