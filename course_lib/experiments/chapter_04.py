@@ -47,8 +47,8 @@ CLAIMS = (
     Claim(
         "C20",
         "The ELBO's KL is taken picture by picture; the alternative compares the aggregate q(z) with the prior.",
-        "True: the average KL is I(x;z) + KL(q(z), p(z)), all three measured; the alternative charges for the second only. "
-        "Erratum: the article has the aggregate match p(x); it is p(z).",
+        "True: the average KL is I(x;z) + KL(q(z), p(z)), all three measured; the alternative charges for the second "
+        "alone. Erratum: the article has the aggregate match p(x); it is p(z).",
     ),
 )
 WORLDS = 100
