@@ -10,8 +10,8 @@
 # # Exercise 03: what a code is, and what it costs
 #
 # Chapter 03 (`chapters/03_vae`) trained an encoder and a decoder together. Here you write every term of what they
-# train on, and at the end your own terms train a VAE on handwritten digits, once well and once with a mistake that
-# half the programs in the world make.
+# train on, and at the end your own terms train a VAE on handwritten digits: once well, and once with a mistake that is
+# easily made and hard to see.
 #
 # **After it you can**
 #
@@ -169,7 +169,7 @@ check("03.kl_to_prior", kl_to_prior, strict=True)
 # $$\mathrm{KL}(q, p) = \mathbb E_q \big[ \log q(z) - \log p(z) \big]
 # \approx \frac 1 S \sum_{s=1}^S \big[ \log q(z_s) - \log p(z_s) \big] .$$
 #
-# In later chapters $p$ is a network, and this is the only way there is.
+# When $p$ is a network too, as in chapter 06, there is no other way.
 #
 # **Before you write:** a KL is never negative. Can this estimate be?
 
@@ -253,7 +253,7 @@ check("03.gaussian_distortion", gaussian_distortion, strict=True)
 # Now read somebody else's program. Its last lines are
 #
 # ```python
-# error = (x - x_hat) ** 2                       # [batch, pixels]
+# error = (x - x_hat) ** 2                          # [batch, pixels]
 # kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var)  # [batch, code]
 # loss = error.mean() + kl_weight * kl.mean()
 # ```
@@ -297,7 +297,7 @@ check("03.implied_beta", implied_beta, strict=True)
 ### END HIDDEN TESTS
 
 # %% [markdown] tags=["solution-only"]
-# *$784 / (2 \cdot 20) = 19.6$. The loss says 1. With $\sigma = 0.1$, which is nearer to what pixels need, it is 1,960.
+# *$784 / (2 \cdot 20) = 19.6$. The program says 1. With $\sigma = 0.1$ it is 1,960.
 # And where one term is a sum and the other a mean, the size of the batch is a part of the model.*
 
 # %% [markdown]
@@ -313,8 +313,8 @@ check("03.implied_beta", implied_beta, strict=True)
 # %%
 def duel(code: int, samples: int = 20_000) -> None:
     """Prints mean and standard deviation, over samples, of two estimates of one gradient."""
-    eps = torch.randn(samples, code, generator=torch.Generator().manual_seed(0))
-    mu, log_var = torch.zeros(samples, code, requires_grad=True), torch.zeros(samples, code)
+    eps = torch.randn(samples, code, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mu, log_var = torch.zeros_like(eps).requires_grad_(), torch.zeros_like(eps)
     z = reparameterise(mu, log_var, eps)
     f_z = ((z - 2) ** 2).sum(dim=1)
     (path,) = torch.autograd.grad(f_z.sum(), mu)
@@ -334,7 +334,8 @@ with when_solved():
 #
 # The pathwise estimate is $2 (z_1 - 2)$: it knows which dimension it is about, and its spread stays at 2. The score
 # estimate multiplies the first dimension's score by the whole of $f$, and $f$ grows with every dimension that has
-# nothing to do with it. A hundred dimensions take tens of thousands of times as many samples for the same precision.
+# nothing to do with it. Precision grows with the square root of the number of samples: at 100 dimensions the score
+# estimate needs tens of thousands of times as many as the pathwise one, the square of the ratio of their spreads.
 #
 # </details>
 
@@ -402,8 +403,8 @@ with when_solved(), torch.random.fork_rng(devices=[]):
 # %% [markdown]
 # <details><summary>What happened to the second program</summary>
 #
-# At that $\beta$ a nat of rate costs more than it could ever save in distortion, so the rate goes to 0: every code is
-# the prior, and every reconstruction is the mean of all digits. Nothing in the program looks wrong, its loss goes down,
+# At that $\beta$ a nat of rate costs more than it saves in distortion, so the rate goes to 0: every code is as good as
+# the prior, and every reconstruction looks like the mean of all digits. Nothing in the program looks wrong, its loss goes down,
 # and its author reports $\beta = 1$. A code gone quiet can be a matter of two means. Later chapters meet codes that go
 # quiet for deeper reasons; this one is worth ruling out first.
 #

@@ -160,6 +160,17 @@ def density_trick(f_z, z, mu, log_var):
     return scores(mu_part, log_var_part)(f_z * q, z, mu, log_var)
 
 
+def as_rewards(f_z):
+    away = f_z - f_z.mean()
+    return away / ((away.square().sum() / (len(f_z) - 1)).sqrt() + 1e-8)
+
+
+def against_others(f_z, z, mu, log_var):
+    others = [torch.cat([f_z[:i], f_z[i + 1 :]]) for i in range(len(f_z))]
+    baseline = torch.stack([o.mean() if len(o) else torch.zeros((), dtype=f_z.dtype) for o in others])
+    return by_formula(f_z - baseline, z, mu, log_var)
+
+
 SCORE_WRONG = [
     (scores(mu_part, log_var_part, lambda f: 1), "f_missing"),
     (scores(lambda d, v: d, lambda d, v: (d**2 - 1) / 2), "variance_missing"),
@@ -178,6 +189,13 @@ SCORE_WRONG = [
     (scores(mu_part, lambda d, v: d**2 / (1.5 * v).exp() - (-v / 2).exp()), "by_deviation"),
     (scores(mu_part, lambda d, v: (d / (v / 2).exp() - 1) / 2), "not_squared"),
     (scores(mu_part, log_var_part, lambda f: f), "along_code"),
+    (scores(lambda d, v: d * v.exp(), lambda d, v: (d**2 * v.exp() - 1) / 2), "variance_on_wrong_side"),
+    (scores(mu_part, lambda d, v: d**2 / v.exp()), "half_and_one_missing"),
+    (lambda f, z, mu, v: (f[:, None] * z / v.exp(), by_formula(f, z, mu, v)[1]), "not_centred"),
+    (lambda f, z, mu, v: by_formula(f, z, 0 * mu, v), "not_centred"),
+    (lambda f, z, mu, v: by_formula(f.mean().repeat(len(f)), z, mu, v), "f_averaged"),
+    (lambda f, z, mu, v: by_formula(as_rewards(f), z, mu, v), "centred"),
+    (against_others, "baseline"),
     (autograd_on_shared, "summed_over_samples"),
     (autograd_of_mean, "averaged"),
     (lambda f, z, mu, v: tuple(g / len(z) for g in by_formula(f, z, mu, v)), "divided_by_samples"),
@@ -267,6 +285,8 @@ KL_WRONG = [
     (lambda mu, v: torch.from_numpy(kl_of(mu, v).numpy()), "detached"),
     (lambda mu, v: kl_of(mu, v.data), "width_detached"),
     (lambda mu, v: kl_of(mu.data, v), "mean_detached"),
+    (lambda mu, v: 0.5 * (mu**2 + v.exp() - 1 - v.detach()).sum(1), "part_detached"),
+    (lambda mu, v: 0.5 * (mu**2 + v.detach().exp() - 1 - v).sum(1), "part_detached"),
     (squaring, "changed_in_place"),
     (lambda mu, v: 0.5 * (mu.pow_(2) + v.exp() - 1 - v).sum(1), "changed_in_place"),
 ]
@@ -366,6 +386,12 @@ SAMPLING_WRONG = [
     ),
     (ratios(lambda z, mu, v, eps: Normal(mu, (v / 2).exp()).log_prob(z)), "prior_missing"),
     (ratios(lambda z, mu, v, eps: z**2 / 2 + half_log_2pi()), "posterior_missing"),
+    (lambda mu, v, eps: by_log_probs(0 * mu, v, eps), "prior_not_at_zero"),
+    (ratios(lambda z, mu, v, eps: (z**2 - v) / 2), "square_missing"),
+    (
+        ratios(lambda z, mu, v, eps: Normal(mu, (v / 2).exp()).log_prob(z).exp() * (z**2 - eps**2 - v) / 2),
+        "weighted_twice",
+    ),
     (estimate(z_width=torch.exp), "variance_for_deviation"),
     (estimate(z_width=torch.exp, q_width=torch.exp), "variance_for_deviation"),
     (estimate(q_width=torch.exp), "density_width"),
@@ -466,6 +492,10 @@ DISTORTION_WRONG = [
     (library_loss, "variance_floored"),
     (lambda x, x_hat, sigma: by_normal(x, x_hat, math.sqrt(sigma**2 + 1e-8)), "variance_floored"),
     (density_first, "underflow"),
+    (distortion(constants=lambda s: math.log(2 * math.pi * s**2)), "half_on_square_only"),
+    (distortion(constants=lambda s: math.log(2 * math.pi * s) / 2), "sigma_as_variance_in_log"),
+    (lambda x, x_hat, sigma: Normal(x_hat, sigma).log_prob(x).exp().sum((1, 2, 3)), "no_logarithm"),
+    (lambda x, x_hat, sigma: F.mse_loss(x_hat, x, reduction="sum") / (2 * sigma**2), "squared_error"),
     (lambda x, x_hat, sigma: by_normal(x, x_hat.detach(), sigma), "detached"),
     (lambda x, x_hat, sigma: torch.from_numpy(by_normal(x, x_hat, sigma).numpy()), "detached"),
     (lambda x, x_hat, sigma: by_norm(x.sub_(x_hat), torch.zeros_like(x), sigma), "changed_in_place"),
@@ -568,6 +598,11 @@ BETA_WRONG = [
     (lambda w, *rest: by_factors(1, *rest), "weight_missing"),
     (lambda w, s, e, k, *sizes: by_factors(w, 0.5**0.5, e, k, 1, 1, 1), "weight_itself"),
     (beta(check=False), "unknown_accepted"),
+    (beta(scale=lambda s: 2 * s**4), "sigma_squared_twice"),
+    (lambda w, s, e, k, b, n, c: beta()(w, s, k, e, b, n, c), "roles_exchanged"),
+    (lambda w, s, e, k, b, n, c: beta()(w, s, e, k, b, c, n), "counts_exchanged"),
+    (lambda w, s, e, k, b, n, c: beta()(w, s, e, k, 1, 1, 1) * n / c, "always_means"),
+    (beta(lambda b, n: 1 / n, lambda b, n: 1 / n), "pixels_inverted"),
 ]
 
 

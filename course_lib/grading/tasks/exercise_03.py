@@ -13,7 +13,7 @@ from course_lib.grading.task import Case, Mistake, Task, case
 
 SOLUTION = "solutions/03_vae, under the same heading."
 LOG_2PI = math.log(2 * math.pi)
-VARIANCE_4 = math.log(4)
+VARIANCE_9 = math.log(9)
 
 
 # What the tasks share
@@ -117,9 +117,9 @@ def noisy_cases(generator: torch.Generator, with_samples: bool) -> Iterator[Case
         codes = (normal(generator, batch, code, dtype=dtype) for _ in range(2))
         return *codes, normal(generator, *noise, dtype=dtype)
 
-    one = numbers(1), numbers(VARIANCE_4), numbers(3, shape=(1, 1, 1) if with_samples else (1, 1))
+    one = numbers(1), numbers(VARIANCE_9), numbers(2, shape=(1, 1, 1) if with_samples else (1, 1))
     yield twice(*one, kind="agree")
-    yield case(*one, about="mean 1, variance 4, noise 3")
+    yield case(*one, about="mean 1, variance 9, noise 2")
     for sizes in ((2, 3, 5), (3, 1, 2), (1, 4, 3)):
         yield case(*drawn(*sizes))
     for sizes in ((3, 2, 1), (4, 4, 4), (2, 5, 3), (5, 2, 2)):
@@ -247,10 +247,10 @@ def score_gradient(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple
 def score_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(
         numbers(3, shape=(1,)),
-        numbers(2),
+        numbers(7),
         numbers(1, shape=(1,)),
-        numbers(VARIANCE_4, shape=(1,)),
-        about="one sample of one dimension: f = 3, z = 2, mean 1, variance 4",
+        numbers(VARIANCE_9, shape=(1,)),
+        about="one sample of one dimension: f = 3, z = 7, mean 1, variance 9",
     )
     sizes = ((2, 1, torch.float64), (3, 2, torch.float64), (1, 4, torch.float64), (3, 3, torch.float64))
     for samples, code, dtype in (*sizes, (5, 2, torch.float32), (4, 4, torch.float64)):
@@ -302,10 +302,34 @@ def density_differentiated(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) 
     return score_gradient(f_z * density, z, mu, log_var)
 
 
+def uncentred(in_mu: bool, in_log_var: bool) -> Callable:
+    """Scores in which z stands where z - mu belongs."""
+
+    def answer(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+        parts = ((score_of_mu, in_mu), (score_of_log_var, in_log_var))
+        return tuple(f_z[:, None] * part(z if wrong else z - mu, log_var) for part, wrong in parts)
+
+    return answer
+
+
+def standardised(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    away = f_z - f_z.mean()
+    spread = ((away**2).sum() / (len(f_z) - 1)).sqrt()  # torch's std warns where there is one sample
+    return score_gradient(away / (spread + 1e-8), z, mu, log_var)
+
+
+def against_the_others(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    return score_gradient(f_z - (f_z.sum() - f_z) / max(len(f_z) - 1, 1), z, mu, log_var)
+
+
 def centred(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return score_gradient(f_z - f_z.mean(), z, mu, log_var)
 
 
+NOT_CENTRED = (
+    "z stands where the distance from the mean belongs: mu is not subtracted. What matters is how far z fell from the "
+    "middle of q, not from 0."
+)
 SCORE_MISTAKES = (
     Mistake(
         "f_missing",
@@ -317,6 +341,12 @@ SCORE_MISTAKES = (
         "the distance from the mean is not divided by the variance. The exponent of a Gaussian is "
         "-(z - mu)^2 / (2 var); what is its derivative?",
         lambda log_var: torch.ones_like(log_var),
+    ),
+    *other_width(
+        "variance_on_wrong_side",
+        "the distance from the mean is multiplied by the variance; it belongs below the line. The narrower q is, the "
+        "more a step of its mean changes.",
+        lambda log_var: torch.exp(-log_var),
     ),
     *other_width(
         "deviation_for_variance",
@@ -383,6 +413,21 @@ SCORE_MISTAKES = (
         "square of (z - mu) / sigma appears in log q.",
         lambda away, log_var: 0.5 * (away / torch.exp(log_var / 2) - 1),
     ),
+    of_log_var(
+        "half_and_one_missing",
+        "the second is the bare square of (z - mu) / sigma. In log q it carries a half, and beside it stands the "
+        "normalising constant, which depends on log_var too.",
+        lambda away, log_var: away**2 / log_var.exp(),
+    ),
+    Mistake("not_centred", NOT_CENTRED, uncentred(True, True)),
+    Mistake("not_centred", NOT_CENTRED, uncentred(True, False)),
+    Mistake("not_centred", NOT_CENTRED, uncentred(False, True)),
+    Mistake(
+        "f_averaged",
+        "the values f are averaged before they are multiplied: every sample then has the same weight, and what f says "
+        "about each is lost. Sample by sample, its own f times its own score.",
+        lambda f_z, z, mu, log_var: score_gradient(f_z.mean().expand_as(f_z), z, mu, log_var),
+    ),
     Mistake(
         "along_code",
         "f(z) is multiplied along the wrong axis. There is one f for each sample, and the samples are the first axis "
@@ -421,6 +466,18 @@ SCORE_MISTAKES = (
         centred,
     ),
     Mistake(
+        "centred",
+        "f is standardised first, as is the habit with rewards. That scales the gradient and adds a bias, and a single "
+        "sample has no spread to divide by; the contract asks for the plain estimate.",
+        standardised,
+    ),
+    Mistake(
+        "baseline",
+        "the mean of the other samples is subtracted first: a good baseline, which adds no bias and lowers the "
+        "variance. The contract asks for the plain estimate, though, whose variance is what we want to see.",
+        against_the_others,
+    ),
+    Mistake(
         "density_differentiated",
         "this is f(z) times the gradient of q instead of log q. Samples of q already come as often as q says: divide "
         "by q, and the logarithm appears.",
@@ -442,7 +499,7 @@ def kl_to_prior(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def kl_cases(generator: torch.Generator) -> Iterator[Case]:
-    yield case(numbers(1), numbers(VARIANCE_4), about="one image, one dimension: mean 1, variance 4")
+    yield case(numbers(1), numbers(VARIANCE_9), about="one image, one dimension: mean 1, variance 9")
     for batch, code, dtype in (
         (1, 2, torch.float64),
         (2, 3, torch.float64),
@@ -465,6 +522,15 @@ def from_terms(terms: Callable) -> Callable:
     return lambda mu, log_var: terms(mu, log_var).sum(1)
 
 
+def kl_in_parts(mu: Tensor, of_variance: Tensor, of_logarithm: Tensor) -> Tensor:
+    """The closed form with the two places where log_var stands told apart."""
+    return 0.5 * (mu**2 + of_variance.exp() - 1 - of_logarithm).sum(1)
+
+
+PART_DETACHED = (
+    "the values are right, and one of the two places where log_var stands is cut off from its gradient: the encoder "
+    "would be pulled to the wrong width."
+)
 CLAMPED = (
     "log_var is clamped (or a small number added to the variance): a code that is almost a point then costs less than "
     "it does. The formula needs no protection, since log_var itself stands in it."
@@ -617,7 +683,7 @@ KL_MISTAKES = (
     ),
     *(
         Mistake("clamped", CLAMPED, lambda mu, log_var, k=k: kl_to_prior(mu, (log_var.exp() + 10.0**-k).log()))
-        for k in range(4, 13)
+        for k in range(2, 13)
     ),
     *(
         Mistake(
@@ -625,12 +691,14 @@ KL_MISTAKES = (
             CLAMPED,
             from_terms(lambda mu, log_var, k=k: 0.5 * (mu**2 + log_var.exp() - 1 - (log_var.exp() + 10.0**-k).log())),
         )
-        for k in range(4, 13)
+        for k in range(2, 13)
     ),
     Mistake("detached", DETACHED, no_grad(kl_to_prior)),
     Mistake("detached", DETACHED, lambda mu, log_var: torch.from_numpy(kl_to_prior(mu, log_var).numpy())),
     Mistake("width_detached", "the values are right, and no gradient arrives at log_var.", cut(kl_to_prior, 1)),
     Mistake("mean_detached", "the values are right, and no gradient arrives at mu.", cut(kl_to_prior, 0)),
+    Mistake("part_detached", PART_DETACHED, lambda mu, log_var: kl_in_parts(mu, log_var, log_var.detach())),
+    Mistake("part_detached", PART_DETACHED, lambda mu, log_var: kl_in_parts(mu, log_var.detach(), log_var)),
     *in_place(kl_to_prior, 0, 1),
 )
 
@@ -817,6 +885,27 @@ SAMPLING_MISTAKES = (
         lambda z, mu, log_var, eps: prior(eps) - log_normal(eps, mu, log_var),
     ),
     ratio(
+        "prior_not_at_zero",
+        "the prior is centred at mu. The prior knows nothing of the image: it is N(0, I) for all of them.",
+        lambda z, mu, log_var, eps: log_normal(z, mu, log_var) - prior(z - mu),
+    ),
+    ratio(
+        "no_logarithm",
+        "densities are subtracted. The KL is the mean of the difference of their logarithms.",
+        lambda z, mu, log_var, eps: log_normal(z, mu, log_var).exp() - prior(z).exp(),
+    ),
+    ratio(
+        "weighted_twice",
+        "the terms are multiplied by q's density. The samples already come as often as q says; their plain mean is the "
+        "expectation.",
+        lambda z, mu, log_var, eps: log_normal(z, mu, log_var).exp() * log_ratio(z, mu, log_var, eps),
+    ),
+    ratio(
+        "square_missing",
+        "log q lacks its square, ((z - mu) / sigma)^2 / 2: a sample far out in q has a low density there.",
+        lambda z, mu, log_var, eps: 0.5 * (z**2 - log_var),
+    ),
+    ratio(
         "prior_missing",
         "only log q is there: this is the negative entropy of q, not yet compared with the prior.",
         lambda z, mu, log_var, eps: log_normal(z, mu, log_var),
@@ -967,6 +1056,21 @@ DISTORTION_MISTAKES = (
         lambda square, sigma: 0.5 * square / sigma**2 + 2 * math.log(sigma) + 0.5 * LOG_2PI,
     ),
     off(
+        "half_on_square_only",
+        "the half covers only the squared error: the constant of a Gaussian is log(2 pi sigma^2) / 2.",
+        lambda square, sigma: 0.5 * square / sigma**2 + 2 * math.log(sigma) + LOG_2PI,
+    ),
+    off(
+        "sigma_as_variance_in_log",
+        "the constant is log(2 pi sigma^2) / 2; in this one sigma is not squared.",
+        lambda square, sigma: 0.5 * square / sigma**2 + 0.5 * math.log(sigma) + 0.5 * LOG_2PI,
+    ),
+    off(
+        "no_logarithm",
+        "densities are added up. The distortion is -log of them: the pixels' densities multiply, their logarithms add.",
+        lambda square, sigma: torch.exp(-0.5 * square / sigma**2 - math.log(sigma) - 0.5 * LOG_2PI),
+    ),
+    off(
         "log_2pi_whole",
         "log(2 pi) stands without its half: the constant is the logarithm of a root.",
         lambda square, sigma: 0.5 * square / sigma**2 + math.log(sigma) + LOG_2PI,
@@ -1064,6 +1168,12 @@ DISTORTION_MISTAKES = (
         "sum_over_batch",
         "the images of the batch are added up too: each has a distortion of its own.",
         lambda terms: terms.sum(),
+    ),
+    Mistake(
+        "squared_error",
+        "this is one number for the batch, the scaled squared error without constants. Each image has a distortion of "
+        "its own, and every pixel brings log sigma and log(2 pi) / 2.",
+        lambda x, x_hat, sigma: ((x - x_hat) ** 2).sum() / (2 * sigma**2),
     ),
     shaped(
         "mean_over_batch",
@@ -1197,8 +1307,8 @@ def scaled(name: str, diagnosis: str, scale: Callable) -> Mistake:
 
 
 BATCH_IGNORED = (
-    "the size of the batch plays no part. A sum over everything grows with the batch and a mean does not: where one "
-    "term is a sum and the other a mean, the batch does not cancel, and beta depends on it."
+    "the size of the batch is left out. A sum over everything grows with the batch and a mean does not: where one term "
+    "is a sum and the other a mean, whichever is which, the batch does not cancel, and beta depends on it."
 )
 UNGUARDED = (
     'the numbers are right, and a reduction that is neither "sum" nor "mean" goes through unnoticed. The contract asks '
@@ -1220,6 +1330,12 @@ BETA_MISTAKES = (
         "sigma_not_squared",
         "sigma enters without its square: the Gaussian's exponent is (x - x_hat)^2 / (2 sigma^2).",
         lambda sigma: 2 * sigma,
+    ),
+    scaled(
+        "sigma_squared_twice",
+        "sigma is squared once too often: it is the standard deviation, and its square, the variance, stands in the "
+        "Gaussian's exponent.",
+        lambda sigma: 2 * sigma**4,
     ),
     scaled("sigma_missing", "sigma plays no part.", lambda sigma: 2.0),
     scaled(
@@ -1273,6 +1389,36 @@ BETA_MISTAKES = (
         "means_ignored",
         "the reductions play no part: everything is treated as a sum.",
         counted(lambda batch, n: 1, lambda batch, n: 1),
+    ),
+    Mistake(
+        "always_means",
+        "the reductions play no part: everything is treated as a mean.",
+        lambda kl_weight, sigma, error_reduction, kl_reduction, *sizes: (
+            implied_beta(kl_weight, sigma, "mean", "mean", *sizes)
+            * factor(error_reduction, 1)
+            * factor(kl_reduction, 1)
+        ),
+    ),
+    Mistake(
+        "roles_exchanged",
+        "the two reductions are exchanged: that of the squared error is applied to the KL, and the other way round.",
+        lambda kl_weight, sigma, error_reduction, kl_reduction, *sizes: implied_beta(
+            kl_weight, sigma, kl_reduction, error_reduction, *sizes
+        ),
+    ),
+    Mistake(
+        "counts_exchanged",
+        "pixels and dimensions of the code are exchanged: the squared error is a mean over pixels, the KL over the "
+        "code.",
+        lambda kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code: implied_beta(
+            kl_weight, sigma, error_reduction, kl_reduction, batch, code, pixels
+        ),
+    ),
+    Mistake(
+        "pixels_inverted",
+        "the factor of the squared error is upside down, and the batch is left out: a smaller squared error term makes "
+        "the KL weigh more, not less.",
+        counted(lambda batch, n: 1 / n, alone),
     ),
     Mistake(
         "pixels_inverted",
