@@ -188,32 +188,33 @@ for ax, (name, title, narrowest) in zip(axes, cases, strict=True):
 axes[0].set_ylabel("log of |characteristic function|")
 show(
     fig,
-    alt="Two panels of log |phi| against t squared. The matched Gaussians are straight lines. Each mixture starts along its "
-    "matched line and then leaves it: the first for a parallel to the line of its narrowest component, the second comes "
-    "back again and again to the line of its components' common width.",
+    alt="Two panels of log |phi| against t squared. The matched Gaussians are straight lines. Each mixture starts "
+    "along its matched line and then leaves it: the first for a parallel to the line of its narrowest component, the "
+    "second comes back again and again to the line of its components' common width.",
 )
 
 # %% [markdown]
 # Near 0 the moments decide, and there the mixture and its matched Gaussian agree. Far out the **narrowest** component
 # decides, for its term falls most slowly. That is the proof; here it is in full.
 #
-# **Theorem.** If $p = \sum_k w_k N(m_k, s_k^2)$ with finitely many $k$ is a Gaussian $N(m, s^2)$, then all $m_k = m$ and
-# all $s_k = s$.
+# **Theorem.** If $p = \sum_k w_k N(m_k, s_k^2)$ with finitely many $k$ is a Gaussian $N(m, s^2)$, then all $m_k = m$
+# and all $s_k = s$.
 #
 # *Proof.* Let $v = \min_k s_k^2$. The law of variance above says
-# $s^2 = \sum_k w_k s_k^2 + \sum_k w_k (m_k - m)^2 \ge v$, with equality only if all $s_k^2 = v$ and all $m_k = m$. So we
-# have to rule out $s^2 > v$. Multiply both characteristic functions by $e^{v t^2 / 2}$:
+# $s^2 = \sum_k w_k s_k^2 + \sum_k w_k (m_k - m)^2 \ge v$, with equality only if all $s_k^2 = v$ and all $m_k = m$. So
+# we have to rule out $s^2 > v$. Multiply both characteristic functions by $e^{v t^2 / 2}$:
 #
 # $$\sum_{k:\, s_k^2 = v} w_k\, e^{i m_k t} \;+\; \sum_{k:\, s_k^2 > v} w_k\, e^{i m_k t - (s_k^2 - v) t^2 / 2}
 # \;=\; e^{i m t - (s^2 - v) t^2 / 2}.$$
 #
-# Let $t$ grow. The right side goes to 0 if $s^2 > v$, and so does the second sum. Then the first sum, a finite number of
-# **waves**, would have to go to 0 as well. It cannot: the mean of its squared modulus over $0 \le t \le T$ tends, as $T$
-# grows, to the sum of the squared weights (of waves with equal $m_k$ one adds the weights first), which is positive.
-# So $s^2 = v$. $\square$
+# Let $t$ grow. The right side goes to 0 if $s^2 > v$, and so does the second sum. Then the first sum, a finite number
+# of **waves**, would have to go to 0 as well. It cannot: the mean of its squared modulus over $0 \le t \le T$ tends, as
+# $T$ grows, to the sum of the squared weights (of waves with equal $m_k$ one adds the weights first), which is
+# positive. So $s^2 = v$. $\square$
 #
-# For vectors, apply it along every direction $a$: the numbers $a \cdot x$ are a mixture of $N(a \cdot m_k, a^\top S_k a)$.
-# So $a \cdot m_k$ and $a^\top S_k a$ do not depend on $k$, whatever $a$, and then neither do $m_k$ and $S_k$.
+# For vectors, apply it along every direction $a$: the numbers $a \cdot x$ are a mixture of
+# $N(a \cdot m_k, a^\top S_k a)$. So $a \cdot m_k$ and $a^\top S_k a$ do not depend on $k$, whatever $a$, and then
+# neither do $m_k$ and $S_k$.
 #
 # The proof used **finitely** at two places: that there is a narrowest component, and that its waves have weights of
 # their own. Remember them.
@@ -315,8 +316,8 @@ def draw_copies(count, s, rule):
 
 def words_copies(count, s, rule):
     return (
-        f"{count} Gaussians of deviation {s:g}, placed by {rule}, their sum and N(0, 1), beside the KL against the number "
-        "of components: it falls steadily for equal weights, and exponentially for Gauss-Hermite."
+        f"{count} Gaussians of deviation {s:g}, placed by {rule}, their sum and N(0, 1), beside the KL against the "
+        "number of components: it falls steadily for equal weights, and exponentially for Gauss-Hermite."
     )
 
 
@@ -329,8 +330,9 @@ Explorer(
 )
 
 # %% [markdown]
-# Equal copies crawl. Gauss-Hermite runs: with $s$ near 1 the KL is $(1 - s^2)^{2K} / \big(2 \binom{2K}{K}\big)$, so that
-# each further component divides it by more than 3. **The theorem says "never zero". It does not say "never small".**
+# Equal copies crawl. Gauss-Hermite runs: with $s$ near 1 the KL is $(1 - s^2)^{2K} / \big(2 \binom{2K}{K}\big)$, so
+# that each further component divides it by more than 3. **The theorem says "never zero". It does not say "never
+# small".**
 
 # %%
 for count in (2, 8, 32):
@@ -353,16 +355,17 @@ for count in (2, 3):
 # Steps 1 and 2 are right, and to look for the cause there was the article's good idea. Step 3 holds for finitely many,
 # as you now know. So look at step 4 again. **Predict**: which two assumptions must be added before it follows?
 #
-# <details><summary>After you have written them down</summary>The sum in step 2 runs over all x that the <i>model</i> can
-# draw, with the model's own p(x). So there must be finitely many of them, and q must match the posterior at every one
-# of them, not only at the data.</details>
+# <details><summary>After you have written them down</summary>The sum in step 2 runs over all x that the <i>model</i>
+# can draw, with the model's own p(x). So there must be finitely many of them, and q must match the posterior at every
+# one of them, not only at the data.</details>
 #
 # Here is a counterexample for each assumption, and then the theorem with both.
 #
 # ### Counterexample 1: probabilistic PCA
 #
-# Let $x$ be a vector of real numbers, $z \sim N(0, I)$ and $x \mid z \sim N(Wz + b, \sigma^2 I)$: a linear VAE's decoder,
-# known as probabilistic PCA (Tipping and Bishop, 1999). Then $(z, x)$ is jointly Gaussian, hence so is the posterior:
+# Let $x$ be a vector of real numbers, $z \sim N(0, I)$ and $x \mid z \sim N(Wz + b, \sigma^2 I)$: a linear VAE's
+# decoder, known as probabilistic PCA (Tipping and Bishop, 1999). Then $(z, x)$ is jointly Gaussian, hence so is the
+# posterior:
 #
 # $$p(z \mid x) = N\big(M^{-1} W^\top (x - b),\; \sigma^2 M^{-1}\big), \qquad M = W^\top W + \sigma^2 I.$$
 #
@@ -409,27 +412,27 @@ right.set(xlabel="I(x;z) (nats per image)", ylabel="-ELBO (nats per image)", yli
 right.set_title("Same p(x), any code, one ELBO")
 show(
     fig,
-    alt="Left: the plane of the first two numbers of z. Small ellipses, one for each test digit of the classes 0, 1, 4 and 6, "
-    "lie in clusters by class; the prior's circle of one standard deviation is many times larger. Right: the negative "
-    "ELBO against the information in the code is a horizontal line.",
+    alt="Left: the plane of the first two numbers of z. Small ellipses, one for each test digit of the classes 0, 1, "
+    "4 and 6, lie in clusters by class; the prior's circle of one standard deviation is many times larger. Right: the "
+    "negative ELBO against the information in the code is a horizontal line.",
 )
 assert max(losses) - min(losses) < 1e-9
 
 # %% [markdown]
-# A Gaussian posterior, different for every $x$, informative, and no gap at all. It does not contradict steps 1 to 3:
-# in each number of $z$ the posterior is $N(m, s^2)$, and over the model's $x$ its mean is distributed as
-# $N(0, 1 - s^2)$. It is the infinite mixture, met in the wild. In vectors, if $x$ has covariance $S$, and $q(z \mid x) =
-# N(Vx + c, D)$, then by the law of variance
+# A Gaussian posterior, different for every $x$, informative, and no gap at all. It does not contradict steps 1 to 3: in
+# each number of $z$ the posterior is $N(m, s^2)$, and over the model's $x$ its mean is distributed as $N(0, 1 - s^2)$.
+# It is the infinite mixture, met in the wild. In vectors, if $x$ has covariance $S$, and $q(z \mid x) = N(Vx + c, D)$,
+# then by the law of variance
 #
 # $$\operatorname{Cov} q(z) = \underbrace{D}_{\text{within}} + \underbrace{V S V^\top}_{\text{between}},$$
 #
 # and for the model's own $S = WW^\top + \sigma^2 I$ that is $I$. Does the ELBO then at least prefer a silent code? The
-# right panel says no. It goes through models with one and the same $p(x)$, from a $z$ that says nothing (all is noise of
-# the right covariance) to the full code, each with its exact Gaussian posterior. The ELBO does not move.
-# (It bounds a log density here, so its sign says nothing.)
+# right panel says no. It goes through models with one and the same $p(x)$, from a $z$ that says nothing (all is noise
+# of the right covariance) to the full code, each with its exact Gaussian posterior. The ELBO does not move. (It bounds
+# a log density here, so its sign says nothing.)
 #
-# The mixture over the *data* is another matter. At the likeliest $W$ its covariance is $I$ again; but there are finitely
-# many digits, so by the theorem it cannot be $N(0, I)$. **Predict**: does that spoil the zero gap?
+# The mixture over the *data* is another matter. At the likeliest $W$ its covariance is $I$ again; but there are
+# finitely many digits, so by the theorem it cannot be $N(0, I)$. **Predict**: does that spoil the zero gap?
 
 # %%
 V, S = posterior.A, found.data.cov
@@ -463,16 +466,16 @@ right.semilogy(steps, [a.posterior_gap for a in accounts], color=VERMILION)
 right.set(xlabel="training step", ylabel="gap (nats per image)", title="Meanwhile the gap closes")
 show(
     fig,
-    alt="Two panels against training step. The information rises to the level of the closed form and stays there; the gap, "
-    "on a logarithmic axis, falls by more than two orders of magnitude.",
+    alt="Two panels against training step. The information rises to the level of the closed form and stays there; the "
+    "gap, on a logarithmic axis, falls by more than two orders of magnitude.",
 )
 
 # %% [markdown]
 # ### The theorem: what does hold
 #
 # Black and white pictures of 64 pixels are many, but finitely many. Suppose the **model's** $x$ takes finitely many
-# values, the prior is Gaussian, and a Gaussian $q(z \mid x)$ equals the posterior at **every** $x$ with $p(x) > 0$. Then
-# step 2 reads
+# values, the prior is Gaussian, and a Gaussian $q(z \mid x)$ equals the posterior at **every** $x$ with $p(x) > 0$.
+# Then step 2 reads
 #
 # $$p(z) = \sum_x p(x)\, q(z \mid x),$$
 #
@@ -485,9 +488,9 @@ show(
 # $$\mathbb{E}\, \mathrm{KL}(q(z \mid x), p(z \mid x)) = \mathrm{KL}\big(p(x)\, q(z \mid x),\; p(z)\, p(x \mid z)\big)
 # \;\ge\; \mathrm{KL}(q(z), p(z)), \qquad q(z) = \sum_x p(x)\, q(z \mid x),$$
 #
-# whatever the decoder. The right side is the KL of a finite mixture to $N(0, 1)$. So let us look for the **least price**
-# of an informative code: over all weights, places and widths of $K$ Gaussians that tell a given $I(x; z)$, the least
-# KL, by numerical optimisation. **Predict**: how does it change with the information, and with $K$?
+# whatever the decoder. The right side is the KL of a finite mixture to $N(0, 1)$. So let us look for the **least
+# price** of an informative code: over all weights, places and widths of $K$ Gaussians that tell a given $I(x; z)$, the
+# least KL, by numerical optimisation. **Predict**: how does it change with the information, and with $K$?
 
 # %%
 wanted = {2: [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 3: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], 4: [0.3, 0.4, 0.5, 0.6, 0.7]}
@@ -513,8 +516,9 @@ ax.set_title("Never free, soon cheap: the price of a code")
 ax.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
 show(
     fig,
-    alt="Price in nats, on a logarithmic axis from 1e-12 to 1, against information. Curves for 2, 3 and 4 pictures rise with "
-    "the information; each further picture lowers the curve several times over, the more the less it tells. The curves for 8 and 16 codes, "
+    alt="Price in nats, on a logarithmic axis from 1e-12 to 1, against information. Curves for 2, 3 and 4 pictures "
+    "rise with the information; each further picture lowers the curve several times over, the more the less it tells. "
+    "The curves for 8 and 16 codes, "
     "placed by Gauss-Hermite, lie lower still. All are positive.",
 )
 
@@ -524,8 +528,8 @@ show(
 # only.
 #
 # Is the bound reached? For two pictures, yes. The optimum is symmetric, $N(\pm m, s^2)$, and with the decoder
-# $p(x \mid z) = q(x \mid z)$ the model's own $p(x)$ is one half each. (For more pictures that decoder's $p(x)$ is a little
-# off the weights; what then equals the bound is not the gap but the excess of the last section.)
+# $p(x \mid z) = q(x \mid z)$ the model's own $p(x)$ is one half each. (For more pictures that decoder's $p(x)$ is a
+# little off the weights; what then equals the bound is not the gap but the excess of the last section.)
 
 # %%
 z = grid()
@@ -545,11 +549,12 @@ print(f"KL(q(z), p(z)) {own.aggregate_gap:.4f}, information {own.information:.4f
 # data** force anything? Choose three pictures, any three Gaussians narrower than the prior, say
 # $q(z \mid 1), q(z \mid 2), q(z \mid 3)$, and define the decoder by
 #
-# $$p(x = k \mid z) = c\, \frac{w_k\, q(z \mid k)}{p(z)}, \qquad p(\text{anything else} \mid z) = 1 - \sum_k p(k \mid z),$$
+# $$p(x = k \mid z) = c\, \frac{w_k\, q(z \mid k)}{p(z)}, \qquad
+# p(\text{anything else} \mid z) = 1 - \sum_k p(k \mid z),$$
 #
-# with $c$ small enough that nothing is negative. Bayes gives $p(z \mid k) \propto p(z)\, p(k \mid z) \propto q(z \mid k)$:
-# the posterior at each of the three **is** the Gaussian we chose. It costs nothing in the gap, and $z$ tells which
-# picture it was. **Predict**: what makes up the prior?
+# with $c$ small enough that nothing is negative. Bayes gives
+# $p(z \mid k) \propto p(z)\, p(k \mid z) \propto q(z \mid k)$: the posterior at each of the three **is** the Gaussian
+# we chose. It costs nothing in the gap, and $z$ tells which picture it was. **Predict**: what makes up the prior?
 
 # %%
 partial = world_of_posteriors(THREE_IMAGES, THREE_WEIGHTS, z)
@@ -584,9 +589,9 @@ print(f"the three pictures have {float(partial.log_prob().exp()[:3].sum()):.4f} 
 #
 # ## What survives, exactly
 #
-# Zero gap, an informative Gaussian, three pictures: and yet something was paid. About half of the model's probability went to
-# pictures that are not in the data, so $\log p(x)$ suffered. That suggests looking not at the gap alone but at the
-# whole ELBO. From chapter 04, rate = $I(x; z) + \mathrm{KL}(q(z), p(z))$. The distortion splits likewise: with
+# Zero gap, an informative Gaussian, three pictures: and yet something was paid. About half of the model's probability
+# went to pictures that are not in the data, so $\log p(x)$ suffered. That suggests looking not at the gap alone but at
+# the whole ELBO. From chapter 04, rate = $I(x; z) + \mathrm{KL}(q(z), p(z))$. The distortion splits likewise: with
 # $q(x \mid z)$ for what the encoder and the data imply,
 #
 # $$-\mathbb{E}_q \log p(x \mid z) = \underbrace{H(x) - I(x; z)}_{= H(x \mid z)}
