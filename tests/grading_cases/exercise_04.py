@@ -76,6 +76,7 @@ def shifted_by_all(log_prior, log_likelihood):
 
 
 POSTERIOR_WRONG = [
+    (lambda log_prior, log_likelihood: torch.softmax(log_likelihood.T + log_prior + log_prior, -1), "prior_twice"),
     (lambda log_prior, log_likelihood: torch.softmax(log_likelihood, 0).T, "prior_forgotten"),
     (lambda log_prior, log_likelihood: log_prior.exp().repeat(log_likelihood.shape[1], 1), "likelihood_forgotten"),
     (lambda log_prior, log_likelihood: F.softmax(log_prior[:, None] + log_likelihood, 1).T, "normalised_over_states"),
@@ -209,6 +210,9 @@ def under_the_prior(log_prior, log_likelihood, q):
 
 
 ELBO_WRONG = [
+    (lambda p, ell, q: torch.where(q > 1e-3, q * (p + ell.T - q.log()), 0.0).sum(1), "small_dropped"),
+    (lambda p, ell, q: q @ ell - (q * (q.log() - p)).nansum(1), "all_pairs"),
+    (lambda p, ell, q: (q * (p + ell.T - q.log())).nansum(0), "summed_over_images"),
     (plainly, "zero_log_zero"),
     (lambda p, ell, q: -F.kl_div(p + ell.T, q.log(), log_target=True, reduction="none").sum(1), "zero_log_zero"),
     (guarded_entropy, "zero_times_infinity"),
@@ -290,7 +294,14 @@ def exp_evidence(log_prior, log_likelihood, q):
     return (log_prior.exp() @ log_likelihood.exp()).log() - elbo_by_nansum(log_prior, log_likelihood, q)
 
 
+def jensen_shannon(log_prior, log_likelihood, q):
+    p = posterior_by_largest(log_prior, log_likelihood)
+    return ((q * (2 * q / (p + q)).log()).nansum(1) + (p * (2 * p / (p + q)).log()).nansum(1)) / 2
+
+
 GAP_WRONG = [
+    (lambda p, ell, q: torch.logsumexp(ell, 0) - elbo_by_nansum(p, ell, q), "evidence_without_prior"),
+    (jensen_shannon, "jensen_shannon"),
     (kl_naive, "zero_log_zero"),
     (lambda p, ell, q: torch.logsumexp(p + ell.T, 1) - plainly(p, ell, q), "zero_log_zero"),
     (lambda p, ell, q: torch.logsumexp(p + ell.T, 1) - guarded_entropy(p, ell, q), "zero_times_infinity"),
@@ -408,7 +419,16 @@ def left_over_as_information(q, data, prior):
     return rate, data @ torch.special.entr(q).sum(1), gap
 
 
+def surgery_of_joint(q, data, prior):
+    joint, aggregate = data[:, None] * q, data @ q
+    terms = [(joint * (joint / other).log()).nansum() for other in (prior, aggregate)]
+    return *terms, (aggregate * (aggregate / prior).log()).nansum()
+
+
 SURGERY_WRONG = [
+    (lambda q, data, prior: surgery_by_joint(q, data, torch.ones_like(prior) / len(prior)), "prior_not_used"),
+    (lambda q, data, prior: surgery_by_loops(q, data, torch.exp(prior)), "prior_as_logarithm"),
+    (surgery_of_joint, "joint_for_conditional"),
     (surgery_naive, "zero_log_zero"),
     (with_eps, "added_before_log"),
     (lambda *tables: with_eps(*tables, eps=1e-12), "added_before_log"),
@@ -474,6 +494,9 @@ def successes_only(log_weights):
 
 
 IWAE_WRONG = [
+    (lambda w: torch.logsumexp(w, 0) - math.log(max(1, w.shape[0] - 1)), "count_off_by_one"),
+    (lambda w: torch.logsumexp(w, 0) - math.log2(w.shape[0]), "count_in_bits"),
+    (lambda w: (w - w.max(0).values).exp().mean(0).log(), "shift_not_given_back"),
     (lambda w: torch.log(torch.mean(torch.exp(w), dim=0)), "underflow"),
     (lambda w: torch.log(torch.exp(w).mean(0) + 1e-12), "kept_from_zero"),
     (lambda w: torch.log(torch.exp(w).mean(0).clamp(min=1e-30)), "kept_from_zero"),
@@ -590,6 +613,10 @@ def split_by_pair(log_prior, log_likelihood, q, best):
 
 
 SPLIT_WRONG = [
+    (split(lambda log_p, elbos, own: (log_p - elbos.max(), elbos.max() - own)), "one_value_for_all"),
+    (split(lambda log_p, elbos, own: (log_p - elbos.argmax(0), elbos.argmax(0) - own)), "number_of_the_candidate"),
+    (split(lambda log_p, elbos, own: (log_p - elbos[0], elbos[0] - own)), "first_candidate"),
+    (lambda p, ell, q, c: split_by_pair(p, ell, q, c.mean(0).expand_as(q)), "mean_candidate"),
     (split(lambda log_p, elbos, own: (log_p - elbos.amax(0), elbos.amax(0) - own), plainly), "zero_log_zero"),
     (split(shared), "one_candidate_for_all"),
     (split(lambda log_p, elbos, own: (elbos.amax(0) - own, log_p - elbos.amax(0))), "exchanged"),

@@ -182,6 +182,11 @@ UNDERFLOW = (
 )
 POSTERIOR_MISTAKES = (
     Mistake(
+        "prior_twice",
+        "the prior is counted twice. It belongs in once, beside the likelihood.",
+        lambda log_prior, ll: (2 * log_prior + ll.T).softmax(1),
+    ),
+    Mistake(
         "prior_forgotten",
         "the prior is not in it: this is the likelihood, normalised over the codes. By Bayes' rule p(z|x) is "
         "proportional to p(z) p(x|z).",
@@ -344,6 +349,9 @@ def elbo_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(distributions(generator, 4).log(), likelihoods(generator, 4, 3), q, about="each image excludes a code")
     far = doubles([[-2000.0, -3000.0], [-1000.0, -3001.0]])
     yield case(logs([0.5, 0.5]), far, doubles([[0.25, 0.75], [0.5, 0.5]]), about="log-likelihoods of whole images")
+    rare = doubles([[0.9999, 0.0001]])
+    about = "q gives little to a code that explains nothing: that costs something all the same"
+    yield case(logs([0.5, 0.5]), doubles([[-1.0], [-3000.0]]), rare, about=about)
     yield from impossible_cases()
 
 
@@ -400,6 +408,10 @@ def zero_mistakes(of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> tup
     )
 
 
+def without_rare(smallest: float) -> Table:
+    return lambda p, ll, q: torch.where(q > smallest, q * (p + ll.T - q.log()), 0.0).sum(1)
+
+
 def kept_from_zero(smallest: float) -> Callable:
     def make(log_prior: Tensor, ll: Tensor, q: Tensor) -> Tensor:
         q = q.clamp(min=smallest)
@@ -419,6 +431,33 @@ def reversed_rate(log_prior: Tensor, ll: Tensor, q: Tensor) -> Tensor:
 
 ELBO_MISTAKES = (
     *zero_mistakes(lambda total, *_: total),
+    *(
+        Mistake(
+            "small_dropped",
+            "codes of small probability are left out, not only those of probability 0. A code that explains nothing "
+            "can cost thousands of nats, and a little of that is still a lot.",
+            without_rare(10.0**-k),
+        )
+        for k in range(1, 5)
+    ),
+    Mistake(
+        "all_pairs",
+        "the result is [states, states]: a matrix product has put the q of every image to the likelihoods of every "
+        "image. Only those that belong together are wanted.",
+        lambda p, ll, q: q @ ll - under(q, q.log() - p),
+    ),
+    Mistake(
+        "all_pairs",
+        "the result is [states, states]: a matrix product has put the q of every image to the likelihoods of every "
+        "image. Only those that belong together are wanted.",
+        lambda p, ll, q: q @ ll - under(q, q.log() - p)[:, None],
+    ),
+    Mistake(
+        "summed_over_images",
+        "the sum is over the images, and one number for each code is left. The mean under q is over the codes: the "
+        "last axis of q.",
+        lambda p, ll, q: torch.where(q > 0, q * (p + ll.T - q.log()), 0.0).sum(0),
+    ),
     Mistake(
         "sign_flipped",
         "the sign: this is the loss, -ELBO, as one minimises it. The ELBO is a lower bound of log p(x).",
@@ -552,6 +591,11 @@ def raised_by(smallest: float) -> Callable[[Tensor], Tensor]:
     return lambda p: p + smallest
 
 
+def halfway(q: Tensor, p: Tensor) -> Tensor:
+    middle = (p + q) / 2
+    return (divergence(q, middle) + divergence(p, middle)) / 2
+
+
 def symmetric(q: Tensor, log_p: Tensor) -> Tensor:
     return (q - log_p.exp()) * (q.log() - log_p)
 
@@ -567,6 +611,17 @@ GAP_UNDERFLOW = (
 )
 GAP_MISTAKES = (
     *zero_mistakes(lambda total, log_prior, ll, q: evidence(log_prior, ll) - total),
+    Mistake(
+        "evidence_without_prior",
+        "log p(x) is the log of the sum of p(x|z), and the prior is missing from it: p(x) = sum_z p(z) p(x|z).",
+        lambda p, ll, q: ll.logsumexp(0) - elbo(p, ll, q),
+    ),
+    Mistake(
+        "jensen_shannon",
+        "this is the divergence of q and the posterior from their mixture. What the ELBO loses is KL(q(z|x), p(z|x)), "
+        "straight.",
+        lambda p, ll, q: halfway(q, posterior(p, ll)),
+    ),
     Mistake(
         "kl_reversed",
         "the arguments are exchanged: this is KL(p(z|x), q(z|x)), the mean under p. The ELBO's gap is the mean under "
@@ -758,6 +813,27 @@ SURGERY_ADDED = (
     "dozen nats. Treat the codes of probability 0 apart instead: they count 0."
 )
 SURGERY_MISTAKES = (
+    Mistake(
+        "prior_not_used",
+        "the prior is taken to be uniform. It is an argument.",
+        lambda q, data, prior: surgery(q, data, torch.full_like(prior, 1 / len(prior))),
+    ),
+    Mistake(
+        "prior_as_logarithm",
+        "the argument prior holds p(z) itself, and it is used as if it were log p(z): its logarithm is still to be "
+        "taken.",
+        lambda q, data, prior: surgery(q, data, prior.exp()),
+    ),
+    Mistake(
+        "joint_for_conditional",
+        "inside the logarithm stands data(x) q(z|x), the joint, where q(z|x) belongs. The data weigh the means; the "
+        "distributions that are compared are those of z given x.",
+        lambda q, data, prior: (
+            divergence(q * data[:, None], prior).sum(),
+            divergence(q * data[:, None], data @ q).sum(),
+            divergence(data @ q, prior),
+        ),
+    ),
     Mistake("zero_log_zero", ZERO_LOG_ZERO, with_divergence(lambda p, f: p * (p.log() - f.log()))),
     Mistake("zero_log_zero", ZERO_LOG_ZERO, with_divergence(lambda p, f: p * (p / f).log())),
     Mistake(
@@ -961,6 +1037,22 @@ IWAE_ADDED = (
     "far below: stay in logarithms."
 )
 IWAE_MISTAKES = (
+    Mistake(
+        "count_off_by_one",
+        "the sum is divided by one less than the number of samples. That is for variances; this is a plain mean.",
+        lambda w: w.logsumexp(0) - math.log(max(len(w) - 1, 1)),
+    ),
+    Mistake(
+        "count_in_bits",
+        "the logarithm of the count has base 2, and all else is in nats.",
+        lambda w: w.logsumexp(0) - math.log2(len(w)),
+    ),
+    Mistake(
+        "shift_not_given_back",
+        "the largest log-weight has been taken out before exp, and never put back. That is the part of the bound that "
+        "tells images apart.",
+        lambda w: iwae_bound(w) - w.amax(0),
+    ),
     Mistake(
         "mean_of_the_logs",
         "this is the mean of the log-weights: the ELBO, estimated from K samples. The bound is the log of the mean, "
@@ -1172,6 +1264,27 @@ AMORTISATION_TOTAL = (
     "loses against the best of the family; the rest no member of the family could have saved."
 )
 SPLIT_MISTAKES = (
+    Mistake(
+        "one_value_for_all",
+        "one ELBO, the largest of all candidates and all images, serves every image. The best is sought for each image "
+        "on its own, over the candidates alone.",
+        gaps_from(lambda log_p, all_elbos, mine: (log_p - all_elbos.max(), all_elbos.max() - mine)),
+    ),
+    Mistake(
+        "number_of_the_candidate",
+        "the number of the best candidate stands where its ELBO belongs: argmax says where, and max says how much.",
+        gaps_from(lambda log_p, all_elbos, mine: (log_p - all_elbos.argmax(1), all_elbos.argmax(1) - mine)),
+    ),
+    Mistake(
+        "first_candidate",
+        "the first candidate serves for the best. All of them are to be tried.",
+        gaps_from(lambda log_p, all_elbos, mine: (log_p - all_elbos[:, 0], all_elbos[:, 0] - mine)),
+    ),
+    Mistake(
+        "mean_candidate",
+        "the candidates are averaged into one distribution. Each image may take the best of them as it stands.",
+        lambda p, ll, q, family: split_gap(p, ll, q, family.mean(0)[None]),
+    ),
     Mistake("zero_log_zero", ZERO_LOG_ZERO, with_nan),
     Mistake(
         "one_candidate_for_all",
