@@ -83,10 +83,10 @@ from course_lib.widgets import Choice, Explorer, IntRange
 # %% [markdown]
 # ## A world of sixteen pictures
 #
-# To be sure of something, make the world so small that all of it can be listed. Ours has pictures of 2 x 2 pixels, black
-# or white: sixteen of them. Somebody draws one of four strokes, the top row most often, the right column least, and
-# each pixel may slip and come out the other way. That gives each of the sixteen pictures a
-# probability, $p(x)$: a **joint table**, since it speaks of all four pixels together.
+# To be sure of something, make the world so small that all of it can be listed. Ours has pictures of 2 x 2 pixels,
+# black or white: sixteen of them. Somebody draws one of four strokes, the top row most often, the right column least,
+# and each pixel may slip and come out the other way. That gives each of the sixteen pictures a probability, $p(x)$: a
+# **joint table**, since it speaks of all four pixels together.
 
 # %%
 print(f"chance of each stroke {dict(zip(STROKES, CHANCES, strict=True))}, of a slip {SLIP}")
@@ -113,8 +113,8 @@ show(
 # %% [markdown]
 # ## One picture, four steps (claim C01)
 #
-# Two facts about a joint table. Sum it over what you do not care about, and you have a **marginal**: $p(x_1)$ is the sum
-# of $p(x)$ over all values of the other pixels. Divide one marginal by another, and you have a **conditional**:
+# Two facts about a joint table. Sum it over what you do not care about, and you have a **marginal**: $p(x_1)$ is the
+# sum of $p(x)$ over all values of the other pixels. Divide one marginal by another, and you have a **conditional**:
 #
 # $$p(x_i \mid x_S) = \frac{p(x_i, x_S)}{p(x_S)} \qquad \text{for any set } S \text{ of other pixels.}$$
 #
@@ -137,21 +137,22 @@ print(f"  product {float(chain(p, [0, 1, 2, 3])[:, top_row].prod()):.6f}, joint 
 
 orders = list(itertools.permutations(range(4)))
 worst = max(float((chain(p, order).prod(0) - p).abs().max()) for order in orders)
-confirm("C01.error", worst if worst > 1e-14 else 0.0)
+confirm("C01.error", round(worst, 12))
 assert len(orders) == 24
 
 # %% [markdown]
 # No distance at all, beyond the last bit of the arithmetic. The article states the rule for two variables; it holds for
-# as many as you like, in any order. (One small print: where the pixels before cannot occur, the quotient is $0/0$ and the
-# conditional is undefined. It does no harm: those pictures have probability zero by an earlier factor.)
+# as many as you like, in any order. (One small print: where the pixels before cannot occur, the quotient is $0/0$ and
+# the conditional is undefined. It does no harm: those pictures have probability zero by an earlier factor.)
 #
 # This is also how to *draw*: toss a coin for the first pixel, then one for the second with the probability that fits
 # what came first, and so on. No picture has to be there all at once.
 #
 # ### The bill
 #
-# A good code spends $-\log_2 p$ bits on an event of probability $p$: one bit for a fair coin, little for what was to be
-# expected, much for a surprise. Logarithms turn the product into a sum, so each pixel gets its line on the bill:
+# A good code spends $-\log_2 p$ bits on an event of probability $p$ (Shannon, 1948): one bit for a fair coin, little
+# for what was to be expected, much for a surprise. Logarithms turn the product into a sum, so each pixel gets its line
+# on the bill:
 #
 # $$-\log_2 p(x) = \sum_{k=1}^{4} -\log_2 p(x_{k\text{-th}} \mid \text{those before}).$$
 #
@@ -162,7 +163,7 @@ assert len(orders) == 24
 
 # %%
 NAMED = {name: sum(bit << (3 - i) for i, bit in enumerate(pixels)) for name, pixels in STROKES.items()}
-NAMED |= {"one dot": 0b0100, "nothing": 0b0000}
+NAMED |= {"one dot": 0b0100, "blank": 0b0000}
 
 
 def draw_bill(order, picture):
@@ -237,15 +238,16 @@ ax.set_title("With a memory of one pixel the order matters")
 ax.legend(title="the diagonal", alignment="left", loc="upper left")
 show(
     fig,
-    alt="What each of the 24 orders costs beyond the entropy when every pixel sees only the one asked before it. The eight "
-    "orders that step across the diagonal twice cost next to nothing, the eight that do so once, reading order among "
-    "them, about half a bit, and the eight that never do nearly one bit.",
+    alt="What each of the 24 orders costs beyond the entropy when every pixel sees only the one asked before it. The "
+    "eight orders that step across the diagonal twice cost next to nothing, the eight that do so once, reading "
+    "order among them, about half a bit, and the eight that never do nearly one bit.",
 )
 
 # %% [markdown]
 # They do not. The cheap orders step across a diagonal twice, because in this world the pixel across the diagonal is the
-# one that tells most: exactly one of the two is in the stroke. So C01 comes with a rider. **The order is free for as long as
-# nothing is forgotten.** What a network must see to keep that freedom is the subject of chapter 02.
+# one that tells most: exactly one of the two is in the stroke. So C01 comes with a rider. **The order is free for as
+# long as nothing is forgotten.** (One network can even be trained for all orders at once: Uria et al., 2014.) What a
+# network must see to keep that freedom is the subject of chapter 02.
 #
 # ## The price of a wrong conditional
 #
@@ -257,8 +259,8 @@ show(
 #
 # Mistakes at different pixels do not interfere. Each costs its own divergence, averaged over what may come before.
 #
-# Let us spoil the last conditional only: raise it to a power $t$ and normalise. At $t = 1$ it is right; at $t = 0$ it is
-# a fair coin, all doubt; large $t$ is overconfidence. **Predict** which is dearer: no opinion, or one four times too
+# Let us spoil the last conditional only: raise it to a power $t$ and normalise. At $t = 1$ it is right; at $t = 0$ it
+# is a fair coin, all doubt; large $t$ is overconfidence. **Predict** which is dearer: no opinion, or one four times too
 # strong?
 
 # %%
@@ -300,10 +302,10 @@ show(
 #
 # ## Pixels that know nothing of each other (claim C02)
 #
-# The opposite of a chain: each pixel is a coin of its own. The best such model has $m(x) = \prod_i p(x_i)$. Why? Its bill
-# is a sum of one cross-entropy per pixel, $-\mathbb{E}[x_i] \log m_i - (1 - \mathbb{E}[x_i]) \log (1 - m_i)$, and the
-# derivative vanishes where $m_i = \mathbb{E}[x_i]$. **The best independent pixel is told by its expected value**, as the
-# article says. And the price is
+# The opposite of a chain: each pixel is a coin of its own. The best such model has $m(x) = \prod_i p(x_i)$. Why? Its
+# bill is a sum of one cross-entropy per pixel, $-\mathbb{E}[x_i] \log m_i - (1 - \mathbb{E}[x_i]) \log (1 - m_i)$, and
+# the derivative vanishes where $m_i = \mathbb{E}[x_i]$. **The best independent pixel is told by its expected value**,
+# as the article says. And the price is
 #
 # $$\mathrm{TC}(x) = \sum_i H(x_i) - H(x),$$
 #
@@ -316,8 +318,8 @@ show(
 # the **conditional total correlation**. The code itself is charged what it tells, $I(x; z) = H(x) - H(x \mid z)$, so
 # with everything on the bill: $I(x; z) + H(x \mid z) + \mathrm{TC}(x \mid z) = H(x) + \mathrm{TC}(x \mid z)$.
 #
-# In our world, let $z$ tell nothing; or whether the stroke lies (a row) or stands (a column); or which of the four it is.
-# **Predict** the price of independence in the three cases. Does half a hint save half of it?
+# In our world, let $z$ tell nothing; or whether the stroke lies (a row) or stands (a column); or which of the four it
+# is. **Predict** the price of independence in the three cases. Does half a hint save half of it?
 
 # %%
 bills = {name: account(table) for name, table in codes().items()}
@@ -356,14 +358,15 @@ show(
 
 # %% [markdown]
 # The price is the conditional total correlation, to the last digit. It is nothing where $z$ settles all that the pixels
-# share, which is what the article has in mind when it calls the code a central direction: given the stroke, slips are
-# independent, and independent pixels lose nothing. But half a hint costs *more* than none. Subtract the two formulas:
+# share: given the stroke, slips are independent, and independent pixels lose nothing. That is the article's picture of
+# factories that fit together because they work to one plan. But half a hint costs *more* than none. Subtract the two
+# formulas:
 #
 # $$\mathrm{TC}(x \mid z) = \mathrm{TC}(x) + I(x; z) - \sum_i I(x_i; z).$$
 #
 # The price rises when the pixels tell more about $z$ together than one by one. Whether a stroke lies shows in pairs of
-# pixels and hardly in any single one, so a coin has little use for the hint. A VAE that minimises its loss has every
-# reason to choose a $z$ that single pixels can use.
+# pixels and hardly in any single one, so a coin has little use for the hint. A VAE that minimises its loss has reason
+# to choose a $z$ that single pixels can use.
 #
 # What do independent pixels do with half a hint? Tell them "it lies", and look. **Predict** the mean picture, and the
 # drawings.
@@ -389,17 +392,18 @@ fig = image_grid(
 )
 show(
     fig,
-    alt="Three rows of twelve 2 by 2 pictures. The world draws top rows and bottom rows with few slips. The mean picture "
-    "is grey, darker above than below. What the independent pixels draw is a row now and then, but mostly a corner, a "
-    "diagonal or a dot.",
+    alt="Three rows of twelve 2 by 2 pictures. The world draws top rows and bottom rows with few slips. The mean "
+    "picture is grey, darker above than below. What the independent pixels draw is a row now and then, but mostly"
+    " a corner, a diagonal or a dot.",
 )
 agree = (pictures[:, 0, 0, 0] == pictures[:, 0, 0, 1]).double()
 print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independent coins {float(coins @ agree):.4f}")
 
 # %% [markdown]
 # Here the claim needs a finer word. Each pixel's best *parameter* is its expected value, so the **mean picture** is a
-# blur of all that is possible. It is that mean which programs usually show of a VAE. But the mean is no draw from the model.
-# Draw from it, and what comes is **noise**: every pixel tosses its coin, and no two agree on which stroke it is.
+# blur of all that is possible. It is that mean which programs usually show of a VAE. But the mean is no draw from the
+# model. Draw from it, and what comes is **noise**: every pixel tosses a coin, and none knows which stroke the others go
+# for.
 #
 # How grey is the mean? $\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z)$: undecided pixels have two causes.
 # One is that $z$ leaves something open, and no decoder can mend that. The other is that pixels do not talk, and a chain
@@ -411,8 +415,8 @@ print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independe
 # build two models of $p(x \mid z)$:
 #
 # - **coins**: one coin per pixel and label, set to how often it was black in the training digits. Nothing to train.
-# - a small **PixelCNN**, a chain in reading order that a network computes (chapter 02 builds it) and that is told the
-#   label as well.
+# - a small **PixelCNN** (van den Oord et al., 2016), a chain in reading order that a network computes, and that is told
+#   the label as well. Chapter 02 builds it.
 #
 # Per test digit, coins pay $H(x \mid z) + \mathrm{TC}(x \mid z)$, the chain $H(x \mid z)$, each plus its own error. So
 # the difference estimates $\mathrm{TC}(x \mid z)$. From here on we count in nats; one bit is $\ln 2$ nats.
@@ -433,10 +437,10 @@ confirm("C02.digits.price", difference.value)
 print(f"the difference, over {len(test)} test digits: {difference}; that is {difference.value / math.log(2):.1f} bits")
 
 # %% [markdown]
-# How far can we trust it? A coin set from $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the true
-# mean, and pays about $1 / (2m)$ nats for that (the divergence is about half the squared error over $\mu (1 - \mu)$). With
-# 64 coins for each of 10 labels that makes the difference a little too large. The network is not the true chain either;
-# it pays too much as well, which makes the difference too *small*, by how much we do not know.
+# How far can we trust it? A coin set from $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the
+# true mean, and pays about $1 / (2m)$ nats for that (the divergence is about half the squared error over $\mu (1 -
+# \mu)$). With 64 coins for each of 10 labels that makes the difference a little too large. The network is not the true
+# chain either; it pays too much as well, which makes the difference too *small*, by how much we do not know.
 
 # %% tags=["nbval-ignore-output"]
 too_much = 64 * 10 / (2 * len(train))
@@ -466,9 +470,9 @@ fig = image_grid(
 )
 show(
     fig,
-    alt="Six rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; grey, blurred mean pictures of the coins; "
-    "two rows that the coins draw, with ragged outlines, holes and stray dots; two rows that the PixelCNN draws, with "
-    "smoother strokes and few stray dots.",
+    alt="Six rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; grey, blurred mean pictures of the "
+    "coins; two rows that the coins draw, with ragged outlines, holes and stray dots; two rows that the PixelCNN "
+    "draws, with smoother strokes and few stray dots.",
 )
 for name, made in [
     ("mean", mean_pictures(digit_coins, test)),
@@ -481,9 +485,9 @@ for name, model in [("coins", digit_coins), ("pixelcnn", pixelcnn)]:
     confirm(f"C02.stray.{name}", stray_dots(drawn(model, test, 0)))
 
 # %% [markdown]
-# Sharpness is contrast between neighbours, and 1 is that of the digits: the mean has far too little, the coins' noise too
-# much, the chain about right. It cannot tell noise from detail, so count stray dots as well, black pixels with no black one
-# above, below, left or right: the coins leave many, the chain hardly more than the writers of the digits.
+# Sharpness is contrast between neighbours, and 1 is that of the digits: the mean has far too little, the coins' noise
+# too much, the chain about right. It cannot tell noise from detail, so count stray dots as well, black pixels with no
+# black one above, below, left or right: the coins leave many, the chain hardly more than the writers of the digits.
 #
 # Where in the picture is the price paid? The chain rule holds for the total correlation too: $\mathrm{TC}(x \mid z) =
 # \sum_i I(x_i; x_{<i} \mid z)$, what each pixel could have learnt from those before it. On the digits: the difference
@@ -506,9 +510,9 @@ for ax, values, title in [
 axes[0].set_ylabel("row")
 show(
     fig,
-    alt="Two maps of 8 by 8 pixels. Left, the cost of each pixel as a coin given the label: high where strokes vary, near "
-    "zero at the left and right margins. Right, what the PixelCNN saves at each pixel: little in the first row, much in "
-    "the rows below.",
+    alt="Two maps of 8 by 8 pixels. Left, the cost of each pixel as a coin given the label: high where strokes vary, "
+    "near zero at the left and right margins. Right, what the PixelCNN saves at each pixel: little in the first "
+    "row, much in the rows below.",
 )
 print(f"saved in the first row: {float(saved[0].sum()):.2f} nats; in all rows: {float(saved.sum()):.2f} nats")
 
@@ -519,8 +523,8 @@ print(f"saved in the first row: {float(saved[0].sum()):.2f} nats; in all rows: {
 # ## Why not look at everything? (claim C03)
 #
 # If looking back helps, looking at *all* other pixels should help more. The article mentions this option and sets it
-# aside as computationally infeasible. Count. For binary pixels, a table of $p(x_i \mid \text{all others})$ has one number
-# for each of the $2^{n-1}$ values of the others, and there are $n$ such tables: $n\, 2^{n-1}$ numbers.
+# aside as computationally infeasible. Count. For binary pixels, a table of $p(x_i \mid \text{all others})$ has one
+# number for each of the $2^{n-1}$ values of the others, and there are $n$ such tables: $n\, 2^{n-1}$ numbers.
 #
 # **Predict**: how many numbers does a *chain* of full tables need, pixel $i$ given the $i - 1$ before it?
 
@@ -538,8 +542,9 @@ ax.set_title("Tables explode either way, networks do not")
 ax.legend(fontsize=9)
 show(
     fig,
-    alt="Numbers to be set against the number of pixels, on a logarithmic axis. The curves for tables given all others and "
-    "for a chain of tables rise together to more than ten to the nineteen at 64 pixels. Two networks lie near ten to the four.",
+    alt="Numbers to be set against the number of pixels, on a logarithmic axis. The curves for tables given all "
+    "others and for a chain of tables rise together to more than ten to the nineteen at 64 pixels. Two networks "
+    "lie near ten to the four.",
 )
 confirm("C03.numbers.full", full_table_numbers(4))
 confirm("C03.numbers.chain", chain_table_numbers(4))
@@ -547,18 +552,18 @@ confirm("C03.numbers.network", weights / 1000)
 print(f"64 pixels: {full_table_numbers(64):.2e} numbers given all others, {chain_table_numbers(64):.2e} in a chain")
 
 # %% [markdown]
-# $1 + 2 + 4 + \dots + 2^{n-1} = 2^n - 1$, as many as the joint table itself has: the chain rule does not compress. Tables
-# are out of reach for both, and the chain wins by a factor of about $n/2$ only. What makes either affordable is a network
-# that shares its weights among cases, and one network can answer "this pixel, given all the others" for every pixel, in
-# one pass. So infeasible it is not.
+# $1 + 2 + 4 + \dots + 2^{n-1} = 2^n - 1$, as many as the joint table itself has: the chain rule does not compress.
+# Tables are out of reach for both, and the chain wins by a factor of about $n/2$ only. What makes either affordable is
+# a network that shares its weights among cases, and one network can answer "this pixel, given all the others" for every
+# pixel, in one pass. The counting alone does not rule it out.
 #
 # The count does hold a warning, though. A joint distribution has $2^n - 1$ degrees of freedom. Whoever sets
 # $n\, 2^{n-1}$ numbers freely has set too many, and as a rule they contradict each other: no joint has them.
 #
 # And suppose that they do not. Let them be the *true* conditionals of a world, and multiply them as if they were a
 # chain: $\tilde p(x) = \prod_i p(x_i \mid \text{all others})$, the **pseudo-likelihood** (Besag, 1975). Take two pixels
-# that are always equal, both black or both white with probability one half. **Predict** $\tilde p$ of both pictures, and
-# the sum.
+# that are always equal, both black or both white with probability one half. **Predict** $\tilde p$ of both pictures,
+# and the sum.
 
 # %%
 print("world                     sum over all pictures    e^D")
@@ -569,18 +574,19 @@ for name, table in named_worlds().items():
     assert abs(total - result(f"C03.total.{name.replace(' ', '_')}").value) < 1e-4
 
 # %% [markdown]
-# Each of the two equal pixels is certain, given the other: $1 \cdot 1$ for both pictures, in all 2. If the number of black
-# dots is always even, every pixel is certain given the rest, and eight pictures claim probability one each. This is no
-# accident of two odd worlds. What is the last column? Call the sum $Z$. Then $\tilde p / Z$ is a distribution, its
-# divergence from $p$ cannot be negative, and written out in nats that reads
+# Each of the two equal pixels is certain, given the other: $1 \cdot 1$ for both pictures, in all 2. If the number of
+# black dots is always even, every pixel is certain given the rest, and eight pictures claim probability one each. This
+# is no accident of two odd worlds. What is the last column? Call the sum $Z$. Then $\tilde p / Z$ is a distribution,
+# its divergence from $p$ cannot be negative, and written out in nats that reads
 #
 # $$0 \le \mathrm{KL}(p, \tilde p / Z) = \log Z - \Big( H(x) - \sum_i H(x_i \mid \text{all others}) \Big)
 # \quad\Longrightarrow\quad Z \ge e^{D}.$$
 #
-# The bracket, $D$, is the **dual total correlation** (Han, 1978). It is never negative, because
-# $H(x) = \sum_i H(x_i \mid x_{<i})$, and to know *all* others leaves a pixel no less certain than to know some. It is zero
-# only if no pixel learns anything from the rest: independence. So the product of true conditionals on everything **sums
-# to more than 1 in every world whose pixels have anything to do with each other**. In 300 random worlds:
+# The bracket, $D$, is the **dual total correlation** (Han, 1978). It is never negative, because $H(x) = \sum_i H(x_i
+# \mid x_{<i})$, and to know *all* others leaves a pixel no less certain than to know some. It is zero only if $H(x_i) =
+# H(x_i \mid \text{all others})$ for every pixel, since each comes first in some order: independence. So the product of
+# true conditionals on everything **sums to more than 1 in every world whose pixels have anything to do with each
+# other**. (Where the others cannot occur, a conditional is undefined and counts as 0.) In 300 random worlds:
 
 # %%
 worlds = random_worlds()
@@ -600,14 +606,14 @@ ax.set_title("Never under the bound, and never 1")
 ax.legend()
 show(
     fig,
-    alt="A scatter of 300 random worlds of two, three and four pixels. All points lie on or above the diagonal, where the "
-    "sum equals e to the dual total correlation, and above 1; more pixels, larger sums.",
+    alt="A scatter of 300 random worlds of two, three and four pixels. All points lie on or above the diagonal, where"
+    " the sum equals e to the dual total correlation, and above 1; more pixels, larger sums.",
 )
 
 # %% [markdown]
-# Last, the trap at full size. For each of the 64 pixels of a digit, fit a logistic regression on the 63 others: no hidden
-# layer, no label. Add up $-\log p(x_i \mid \text{all others})$ and call it an NLL. Beside it, what the PixelCNN pays when
-# nobody tells it the label. **Predict** which is lower.
+# Last, the trap at full size. For each of the 64 pixels of a digit, fit a logistic regression on the 63 others: no
+# hidden layer, no label. Add up $-\log p(x_i \mid \text{all others})$ and call it an NLL. Beside it, what the PixelCNN
+# pays when nobody tells it the label. **Predict** which is lower.
 
 # %% tags=["nbval-ignore-output"]
 from_the_rest = predict_from_the_rest(train.images)
@@ -623,10 +629,12 @@ assert pseudo < unknown
 # could such a code be read: to decode the first pixel you would need all the others, and for each of them the first.
 #
 # None of this makes such conditionals useless. If no picture is impossible, the true ones determine the joint: for two
-# pictures that differ in one pixel they say how much likelier one is than the other. One can draw by asking them over and
-# over (Gibbs sampling), with many passes and without a likelihood. And learning them is a way to learn a representation,
-# as masked language models do (Devlin et al., 2019). They are no model *by multiplication*. The article's advice stands:
-# pretend that a picture is a sequence. Only the reason changes: a chain is what makes the product a probability.
+# pictures that differ in one pixel they say how much likelier one is than the other. In drawing the article has a
+# point: each pixel waits for all the others, so none can go first. The way out is to start anywhere and ask them over
+# and over (Gibbs sampling), which takes many passes and gives no likelihood. And learning them is a way to learn a
+# representation, as masked language models do (Devlin et al., 2019). They are no model *by multiplication*. The
+# article's advice stands: pretend that a picture is a sequence. Only the reason changes: a chain is what makes the
+# product a probability.
 
 # %%
 ClaimsTable("C01", "C02", "C03")
@@ -634,11 +642,11 @@ ClaimsTable("C01", "C02", "C03")
 # %% [markdown]
 # ## Questions
 #
-# 1. Two fair coins $x_1$ and $x_2$ are independent, and $z$ is 1 if they differ. What do independent pixels cost without
-#    $z$, and given $z$?
+# 1. Two fair coins $x_1$ and $x_2$ are independent, and $z$ is 1 if they differ. What do independent pixels cost
+#    without $z$, and given $z$?
 # <details><summary>Answer</summary>Without z nothing: they are independent. Given z one bit: each coin alone is still
-# fair, two bits for the two, but given z one settles the other, so H(x|z) is one bit. A code can create a dependence, not
-# only remove one; that is why half a hint was dearer.</details>
+# fair, two bits for the two, but given z one settles the other, so H(x|z) is one bit. A code can create a dependence,
+# not only remove one; that is why half a hint was dearer.</details>
 #
 # 2. A model says p(x2 | x1): "equal to x1, with probability 0.9", and p(x1 | x2): "different from x2, with probability
 #    0.9". Which joint distribution has both?
@@ -647,37 +655,39 @@ ClaimsTable("C01", "C02", "C03")
 #
 # 3. A VAE's reconstructions are blurred. Would an autoregressive decoder with the same z make them sharp, and right?
 # <details><summary>Answer</summary>Sharp, yes: its pixels agree with each other. Right, not necessarily: what z leaves
-# open, H(x|z), stays open, and the decoder settles it by its own draws. You get one sharp picture among those that fit z,
-# and another next time.</details>
+# open, H(x|z), stays open, and the decoder settles it by its own draws. You get one sharp picture among those that fit
+# z, and another next time.</details>
 #
-# 4. You train the same network on pictures in two different orders and get two different likelihoods. Does that contradict
-#    the chain rule?
-# <details><summary>Answer</summary>No. The rule speaks of the true conditionals, which multiply to the same joint in any
-# order. A network approximates them, and some orders are easier for it, as with the memory of one pixel. Each of the two
-# trained models is a proper distribution, and they are not the same one.</details>
+# 4. You train the same network on pictures in two different orders and get two different likelihoods. Does that
+#    contradict the chain rule?
+# <details><summary>Answer</summary>No. The rule speaks of the true conditionals, which multiply to the same joint in
+# any order. A network approximates them, and some orders are easier for it, as with the memory of one pixel. Each of
+# the two trained models is a proper distribution, and they are not the same one.</details>
 #
-# 5. Why did the chain's saving say little about the first pixels, whatever the network?
+# 5. Why does the first row of the map of savings stay dark, however good the network?
 # <details><summary>Answer</summary>The sum of I(x_i; x_before | z) gives the first pixel nothing to learn from and the
-# second one pixel only. In another order other pixels would come off empty, and the sum would be the same.</details>
+# second one pixel only. In another order other pixels would come off empty, and with exact conditionals the sum would
+# be the same.</details>
 #
 # ## Where next
 #
 # The exercise `exercises/01_chain_rule` lets you compute code lengths, conditionals, chains and total correlations
-# yourself, and answers at once. Then [chapter 02](02_pixelrnn_pixelcnn.ipynb): how one network computes all conditionals
-# of a chain in one pass, and never looks ahead.
+# yourself, and answers at once. Then [chapter 02](02_pixelrnn_pixelcnn.ipynb): how one network computes all
+# conditionals of a chain in one pass, and never looks ahead.
 #
 # ## References
 #
 # - C. M. Wild (2018), With Great Power Comes Poor Latent Codes: Representation Learning in VAEs (Pt. 2), Towards Data
 #   Science, 7 May 2018. The article this course follows.
-# - C. E. Shannon (1948), A Mathematical Theory of Communication, Bell System Technical Journal 27. Entropy, code length.
+# - C. E. Shannon (1948), A Mathematical Theory of Communication, Bell System Technical Journal 27. Entropy, code
+#   length.
 # - S. Watanabe (1960), Information Theoretical Analysis of Multivariate Correlation, IBM Journal of Research and
 #   Development 4(1). Total correlation.
 # - J. Besag (1975), Statistical Analysis of Non-Lattice Data, The Statistician 24(3). Pseudo-likelihood.
-# - T. S. Han (1978), Nonnegative Entropy Measures of Multivariate Symmetric Correlations, Information and Control 36(2).
-#   Dual total correlation.
-# - B. Uria, I. Murray and H. Larochelle (2014), A Deep and Tractable Density Estimator, arXiv 1310.1757. One network for
-#   all orders.
+# - T. S. Han (1978), Nonnegative Entropy Measures of Multivariate Symmetric Correlations, Information and Control
+#   36(2). Dual total correlation.
+# - B. Uria, I. Murray and H. Larochelle (2014), A Deep and Tractable Density Estimator, arXiv 1310.1757. One network
+#   for all orders.
 # - J. Devlin, M.-W. Chang, K. Lee and K. Toutanova (2019), BERT: Pre-training of Deep Bidirectional Transformers for
 #   Language Understanding, arXiv 1810.04805. Conditionals on everything else, for words.
 # - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu (2016), Pixel Recurrent Neural Networks, arXiv 1601.06759.
