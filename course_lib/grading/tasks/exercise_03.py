@@ -1337,7 +1337,9 @@ BETA_MISTAKES = (
         "Gaussian's exponent.",
         lambda sigma: 2 * sigma**4,
     ),
-    scaled("sigma_missing", "sigma plays no part.", lambda sigma: 2.0),
+    scaled(
+        "sigma_missing", "sigma plays no part. The smaller it is, the dearer each squared error.", lambda sigma: 2.0
+    ),
     scaled(
         "sigma_missing",
         "neither sigma nor the missing 1/2 plays a part: bare squared errors are held against nats.",
