@@ -46,7 +46,8 @@ from course_lib.grading import check, hint, when_solved
 # Difficulty 1 of 5 · 1 point · 5 minutes
 #
 # A sampler is a dead end: no gradient passes through a throw of dice. But a Gaussian sample is a plain function of its
-# mean and its standard deviation, once the dice are thrown elsewhere. The noise comes in as an argument.
+# mean and its standard deviation, once the dice are thrown elsewhere (Kingma and Welling, 2014, arXiv 1312.6114). The
+# noise comes in as an argument.
 #
 # **Before you write:** what is $\sigma$ where `log_var` is 0? And where it is $-2$?
 
@@ -77,7 +78,7 @@ check("03.reparameterise", reparameterise)
 # $$\nabla \, \mathbb E_q f(z) = \mathbb E_q \big[ f(z) \, \nabla \log q(z) \big] ,$$
 #
 # so every sample gives an estimate out of nothing but the value $f(z)$: the score-function estimator, also known as
-# REINFORCE. Here $q$ is one Gaussian, of which we have several samples; `mu` and `log_var` have one entry for each
+# REINFORCE (Williams, 1992). Here $q$ is one Gaussian, of which we have several samples; `mu` and `log_var` have one entry for each
 # dimension of the code.
 #
 # **Before you write:** let $f$ be the same number everywhere. What is the exact gradient? What is a single sample's
@@ -107,9 +108,9 @@ check("03.score_gradient", score_gradient)
 #
 # Difficulty 1 of 5 · 1 point · 10 minutes
 #
-# To send a code drawn from $q(z|x)$ to somebody who only knows the prior costs, on average,
-# $\mathrm{KL}(q(z|x), p(z))$ nats. This is the **rate** of the image. For a Gaussian and a standard normal prior it is a
-# short formula; all dimensions are independent, so their costs add up.
+# By how many nats does $q(z|x)$ know a code better than the prior does? On average over the codes that $q$ draws, by
+# $\mathrm{KL}(q(z|x), p(z))$. This is the **rate** of the image, the price of its code. For a Gaussian and a standard
+# normal prior it is a short formula; the dimensions are independent under both, so their prices add up.
 #
 # **Before you write:** which costs more, a mean that is off by 1 (with $\sigma = 1$), or a standard deviation of one
 # half (with $\mu = 0$)?
@@ -137,7 +138,7 @@ check("03.kl_to_prior", kl_to_prior)
 # $$\mathrm{KL}(q, p) = \mathbb E_q \big[ \log q(z) - \log p(z) \big]
 # \approx \frac 1 S \sum_{s=1}^S \big[ \log q(z_s) - \log p(z_s) \big] .$$
 #
-# When $p$ is a network too, as in chapter 06, there is no other way.
+# When $p$ is a network too, as in chapter 06, there is usually no other way.
 #
 # **Before you write:** a KL is never negative. Can this estimate be?
 
@@ -293,7 +294,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return encoder, nn.Sequential(nn.Linear(CODE, 128), nn.ReLU(), *to_pixels)
 
 
-def train(beta: float, steps: int = 600) -> tuple[nn.Module, nn.Module]:
+def train(beta: float, steps: int = 400) -> tuple[nn.Module, nn.Module]:
     """An encoder and a decoder that minimise the mean of distortion + beta * rate."""
     encoder, decoder = networks()
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=3e-3)
