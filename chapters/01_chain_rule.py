@@ -178,15 +178,11 @@ def draw_bill(order, picture):
         left.text(pixel % 2, pixel // 2, when, ha="center", va="center", fontsize=18, color=colour)
     left.set(xticks=[], yticks=[], title=f"{picture}, order {order}")
     total = -float(p[state].log2())
-    right.axhline(total, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
     right.bar(range(1, 5), bits, bottom=ends - bits, color=[BLUE, AMBER, GREEN, VERMILION])
-    for when, (end, cost) in enumerate(zip(ends.tolist(), bits.tolist(), strict=True), start=1):
-        right.annotate(
-            f"+{cost:.2f}", (when, end), (0, 4), textcoords="offset points", ha="center", backgroundcolor="white"
-        )
-    right.set(
-        xlim=(0.4, 4.6), ylim=(0, 1.25 * total), xticks=range(1, 5), xlabel="asked as number", ylabel="bits so far"
-    )
+    right.axhline(total, color=INK, linestyle="--", linewidth=1.2)
+    asked = zip(["1st", "2nd", "3rd", "4th"], bits.tolist(), strict=True)
+    right.set_xticks(range(1, 5), [f"{when}\n+{cost:.2f}" for when, cost in asked])
+    right.set(xlim=(0.4, 4.6), ylim=(0, 1.1 * total), ylabel="bits, pixel by pixel")
     right.set_title(f"{float(ends[-1]):.3f} bits in all")
     return fig
 
@@ -438,9 +434,10 @@ print(f"the difference, over {len(test)} test digits: {difference}; that is {dif
 
 # %% [markdown]
 # How far can we trust it? A coin set from $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the
-# true mean, and pays about $1 / (2m)$ nats for that (the divergence is about half the squared error over $\mu (1 -
-# \mu)$). With 64 coins for each of 10 labels that makes the difference a little too large. The network is not the true
-# chain either; it pays too much as well, which makes the difference too *small*, by how much we do not know.
+# true mean, and pays about $1 / (2m)$ nats for that, since the divergence is about half the squared error over
+# $\mu (1 - \mu)$; a nearly certain coin may pay somewhat more. With 64 coins for each of 10 labels, the difference
+# comes out a little too large. The network is not the true chain either; it pays too much as well, which makes the
+# difference too *small*, by how much we do not know.
 
 # %% tags=["nbval-ignore-output"]
 too_much = 64 * 10 / (2 * len(train))

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Categorical, kl_divergence
+from torch.distributions import Bernoulli, Binomial, Categorical, kl_divergence
 
 from course_lib.data import Split, digits
 from course_lib.experiments import chapter_01 as chapter
@@ -216,6 +216,15 @@ def test_the_product_of_full_conditionals_sums_to_at_least_e_to_the_dual_total_c
         assert dual > -1e-12 and total >= dual.exp() - 1e-9
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_impossible_pictures_do_not_break_the_bound(seed):
+    p = random_table(seed) * (torch.arange(16) % (seed + 2) == 0)
+    p = p / p.sum()
+    product = chapter.full_conditionals(p).prod(0)
+    assert bool(product.isfinite().all()) and bool((product[p == 0] == 0).all())
+    assert product.sum() >= chapter.dual_total_correlation(p).exp() - 1e-12 > 1
+
+
 def test_the_gap_in_the_bound_is_the_divergence_from_the_normalised_product():
     p = random_table(7)
     product = chapter.full_conditionals(p).prod(0)
@@ -282,6 +291,19 @@ def test_no_other_coins_fit_the_training_digits_much_better(splits, coins):
     loss = -coins.log_prob(x, z).mean()
     (slope,) = torch.autograd.grad(loss, coins.network[0].weight)
     assert float(slope.abs().max()) < 2e-3
+
+
+def test_a_coin_set_from_m_digits_pays_about_one_over_two_m(splits):
+    def paid(mean, digits):
+        heads = torch.arange(digits + 1).double()
+        truth, coin = torch.broadcast_tensors(mean[:, None], (heads + 1) / (digits + 2))
+        chance = Binomial(digits, probs=truth).log_prob(heads).exp()
+        return float((chance * kl_divergence(Bernoulli(truth), Bernoulli(coin))).sum())
+
+    assert paid(torch.tensor([0.3]).double(), 130) == pytest.approx(1 / 260, rel=0.05)
+    groups = [splits.train.images[splits.train.labels == label].double() for label in range(10)]
+    total = sum(paid(x.mean(0).flatten().clamp(1e-9, 1 - 1e-9), len(x)) for x in groups) / 10
+    assert 1 <= total / (640 / (2 * len(splits.train))) < 1.4
 
 
 def test_the_label_unknown_is_the_mixture_over_labels(splits, coins):
