@@ -231,7 +231,7 @@ def test_posteriors_become_the_prior_as_beta_grows():
 
 
 def test_standardised_codes_repair_the_drawings_and_the_likelihood():
-    before, after, one = (f"C19.{name}" for name in (f"beta{WILD:g}", "standardised", "beta1"))
+    before, after, one = (f"C19.{name}" for name in (f"beta{WILD:g}", f"beta{WILD:g}.standardised", "beta1"))
     for quantity in ("nll", "draws"):
         spoilt, repaired = result(f"{before}.{quantity}"), result(f"{after}.{quantity}")
         assert spoilt.value - repaired.value > 2 * (spoilt.spread + repaired.spread)
@@ -279,3 +279,14 @@ def test_no_diagonal_encoder_beats_the_best_diagonal():
         D = (q.cov.diagonal() * (1 + 0.1 * torch.randn(2, generator=generator).double())).diag()
         A = q.A + 0.01 * torch.randn(2, 2, generator=generator).double()
         assert world.account(Channel(A, q.b, D), world.marginal()).loss > least
+
+
+def test_beta_multiplies_the_price_of_a_turn_and_leaves_the_rest():
+    """At the optimum for beta sigma^2 a turned code costs the same gap, so beta times as much in the bill."""
+    data = turned_world(0.0).marginal()
+    gaps = []
+    for beta in (0.5, 1.0, 1.5):
+        world, turn = ppca(data, 2, beta), turned_world(math.pi / 4, (2.0, 2.0)).decoder.A
+        world = type(world)(Channel(world.decoder.A @ turn, data.mean, world.decoder.cov))
+        gaps.append(world.account(chapter_03.best_diagonal(world), data).posterior_gap)
+    assert gaps == pytest.approx([result("03.turned.gap").value] * 3, abs=1e-6)
