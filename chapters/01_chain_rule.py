@@ -511,11 +511,12 @@ show(
     "near zero at the left and right margins. Right, what the PixelCNN saves at each pixel: little in the first "
     "row, much in the rows below.",
 )
-print(f"saved in the first row: {float(saved[0].sum()):.2f} nats; in all rows: {float(saved.sum()):.2f} nats")
+print(f"saved in the first row: {float(saved[0].sum()):.2f} nats, in all rows {float(saved.sum()):.2f} nats", end=" ")
+print(f"of the {float(paid_by_coins.mean()):.2f} that coins pay")
 
 # %% [markdown]
-# In the first row there is little to look back at. From there on, much of what looked like chance, given the label, had
-# been settled by the pixels above.
+# In the first row there is little to look back at. From there on, part of what looked like chance, given the label, had
+# been settled by the pixels above and to the left.
 #
 # ## Why not look at everything? (claim C03)
 #
