@@ -220,6 +220,11 @@ def too_much(p, step):
         raise ValueError("grid")
 
 
+def small_at_the_ends(p, step):
+    if p[0] > 1e-9 or p[-1] > 1e-9 or p.sum() * step > 1.000001:
+        raise ValueError("the grid ends inside the mixture, or sits on its peaks")
+
+
 def kl_with_step_of_range(weights, means, variances, x):
     n = len(x)
     return kl(lambda p, a, b, dx: (p * (a - b)).sum() * (x.max() - x.min()) / n)(weights, means, variances, x)
@@ -231,6 +236,7 @@ def kl_to_grid_moments(weights, means, variances, x):
 
 KL_WRONG = [
     (kl(rightly, guard=lambda *_: None), "unguarded"),
+    (kl(rightly, guard=small_at_the_ends), "unguarded"),
     (kl(rightly, guard=too_little), "guarded_on_one_side"),
     (kl(rightly, guard=too_much), "guarded_on_one_side"),
     (
@@ -461,6 +467,11 @@ def seen(W, sigma, S):
     return gain_of(W, sigma) @ S @ gain_of(W, sigma).T
 
 
+def seen_by_root(W, sigma, S):
+    root = gain_of(W, sigma) @ torch.linalg.cholesky(S)
+    return cov_of(W, sigma) + torch.einsum("ak,bk->ab", root, root)
+
+
 AGGREGATE_WRONG = [
     (lambda W, s, S: cov_of(W, s) + W @ square(W, s).inverse() @ S @ gain_of(W, s), "do_not_fit"),
     (lambda W, s, S: cov_of(W, s), "within_only"),
@@ -480,6 +491,8 @@ AGGREGATE_WRONG = [
     (lambda W, s, S: cov_of(W, s) + seen(W, s, S @ S), "squared_data"),
     (lambda W, s, S: cov_of(W, s) + gain_of(W, s) @ gain_of(W, s).T, "data_ignored"),
     (lambda W, s, S: cov_of(W, s) + seen(W, s, S.diag().diag()), "data_diagonal"),
+    (lambda W, s, S: (S.inverse().inverse() @ gain_of(W, s).T).T @ gain_of(W, s).T + cov_of(W, s), "data_factored"),
+    (seen_by_root, "data_factored"),
     (lambda W, s, S: aggregate_by_einsum(W, s, S).diag().diag(), "codes_diagonal"),
     (lambda W, s, S: aggregate_by_einsum(W, s, S).diag(), "codes_diagonal"),
     (lambda W, s, S: cov_of(W, s) - seen(W, s, S), "subtracted"),

@@ -1213,12 +1213,21 @@ def means_vary(W: Tensor, sigma: float, S: Tensor) -> Tensor:
     return K @ S @ K.T
 
 
+def by_cholesky(W: Tensor, sigma: float, S: Tensor) -> Tensor:
+    root = gain(W, sigma) @ torch.linalg.cholesky(S)
+    return root @ root.T
+
+
 def with_gain(K: Callable) -> Callable:
     """The second part with another gain K(W, sigma)."""
     return total(between=lambda W, s, S: K(W, s) @ S @ K(W, s).T)
 
 
 TWO_PARTS = "The aggregate varies for two reasons: z varies for a given x, and its mean varies from x to x."
+FACTORED = (
+    "the covariance of the data is inverted, or taken apart by Cholesky. Neither can be done with data that do not "
+    "vary in some direction, and neither is needed: a linear map K makes K S K' of any covariance S."
+)
 ALWAYS_I = (
     "I comes out whatever the data are. It does for data as the model makes them; asked for is the aggregate over the "
     "data that are given, with their covariance."
@@ -1291,6 +1300,12 @@ AGGREGATE_MISTAKES = (
         "only the diagonal of the data's covariance counts. Pixels vary together, and codes are made of many.",
         total(between=lambda W, s, S: means_vary(W, s, torch.diag(S.diagonal()))),
     ),
+    Mistake(
+        "data_factored",
+        FACTORED,
+        total(between=lambda W, s, S: means_vary(W, s, torch.linalg.inv(torch.linalg.inv(S)))),
+    ),
+    Mistake("data_factored", FACTORED, total(between=by_cholesky)),
     Mistake(
         "codes_diagonal",
         "only the diagonal is there: the variances of the codes. Asked for is the whole matrix, covariances and all.",
