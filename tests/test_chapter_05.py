@@ -157,11 +157,12 @@ def test_models_of_equal_pictures_tell_from_nothing_to_everything():
 
 def test_the_trained_linear_vae_ends_near_the_closed_form_and_starts_far_from_it():
     gap, information = result("C16.trained.gap"), result("C16.trained.information")
-    assert abs(information.value - result("C16.ppca.information").value) < 2 * information.band
-    assert 0 < gap.value - gap.band and gap.value + gap.band < 0.03 < 0.01 * information.value
-    _, _, accounts = train_linear_vae(ppca_of_digits().train, steps=60)
-    assert len(accounts) == 7 and accounts[0].posterior_gap > 1 and accounts[0].information < 1
-    assert accounts[-1].loss < accounts[0].loss and accounts[-1].information > 2 + accounts[0].information
+    assert 0 < gap.value - gap.band and gap.value + gap.band < 0.01 * information.value
+    assert abs(information.value - result("C16.ppca.information").value) < information.band
+    _, _, accounts = train_linear_vae(ppca_of_digits().train)
+    assert accounts[0].posterior_gap > 1 and accounts[0].information < 1 < accounts[0].loss - accounts[-1].loss
+    assert accounts[-1].posterior_gap == pytest.approx(gap.value, abs=gap.band)
+    assert accounts[-1].information == pytest.approx(information.value, abs=information.band)
 
 
 # C16, (b): finitely many pictures.
