@@ -150,6 +150,16 @@ def test_runs_that_should_agree_stand_side_by_side_with_their_seeds(capsys):
     assert "expected" not in told
 
 
+def test_a_steady_mistake_is_held_against_the_right_answer_and_an_unsteady_one_against_itself(capsys):
+    check("03.reparameterise", lambda mu, log_var, eps: mu - torch.exp(log_var / 2) * eps)
+    told = capsys.readouterr().out
+    assert "  expected    got\n  7           -5\n" in told
+    check("03.reparameterise", lambda mu, log_var, eps: mu + torch.exp(log_var / 2) * torch.randn_like(eps))
+    told = capsys.readouterr().out
+    assert re.search(r"  run 1 +run 2\n", told)
+    assert "expected" not in told
+
+
 def test_kernels_of_one_weight_are_shown_as_one_table():
     shown = "\n".join(lines(torch.arange(9.0).reshape(3, 3, 1, 1)))
     assert shown == "0 1 2\n3 4 5\n6 7 8"
