@@ -262,7 +262,8 @@ def covariance_of(x: Float[Tensor, "n pixels"]) -> Float[Tensor, "pixels pixels"
 
 splits = digits()
 images, held_out = (part.images.flatten(1).double() for part in (splits.train, splits.test))
-W, b, sigma = likeliest_ppca(images, code=4)
+code = 4
+W, b, sigma = likeliest_ppca(images, code)
 
 with when_solved():
     print("covariance of the aggregate: the variance of each code, and how far the whole matrix is from I")
@@ -272,7 +273,7 @@ with when_solved():
         "the model's own images": W @ W.T + sigma**2 * torch.eye(64).double(),
     }.items():
         C = aggregate_covariance(W, sigma, S)
-        off = (C - torch.eye(4)).abs().max()
+        off = (C - torch.eye(code)).abs().max()
         print(f"  {name:24s}", *(f"{v:.4f}" for v in C.diagonal()), f"  largest difference {off:.4f}")
 
 # %% [markdown]
@@ -283,7 +284,7 @@ with when_solved():
 
 # %%
 generator = torch.Generator().manual_seed(5)
-z, e = (torch.randn(shape, generator=generator, dtype=W.dtype) for shape in ((len(images), 4), images.shape))
+z, e = (torch.randn(shape, generator=generator, dtype=W.dtype) for shape in ((len(images), code), images.shape))
 sources = {"digits": images, "the model's own": z @ W.T + b + sigma * e}
 grid, t = torch.linspace(-8, 8, 321, dtype=W.dtype), torch.tensor([4.0], dtype=W.dtype)
 
@@ -291,7 +292,7 @@ with when_solved():
     for name, x in sources.items():
         means, C = ppca_posterior(W, b, sigma, x)
         weights = torch.full((len(x),), 1 / len(x)).double()
-        mixtures = [(weights, means[:, j], C[j, j].expand(len(x))) for j in range(4)]
+        mixtures = [(weights, means[:, j], C[j, j].expand(len(x))) for j in range(code)]
         print(f"{name}: {len(x)} posteriors, of variances", *(f"{v:.3f}" for v in C.diagonal()))
         print("  nats from Gaussian, code by code:", *(f"{kl_to_matched(*mixture, grid):.4f}" for mixture in mixtures))
         sizes = [float(torch.hypot(*characteristic_function(t, *mixture))) for mixture in mixtures]
@@ -314,8 +315,8 @@ with when_solved():
 # function it shows as well: at $t = 4$ all of the digits' sizes stand far above $e^{-8}$, and above those of the
 # model's own images, which are there only because a finite number of images was drawn.
 #
-# **So what of the article's argument?** That a finite sum of Gaussians is no Gaussian is right, and you have measured it.
-# But each $p(z|x)$ here is Gaussian *and* informative *and* the model's own posterior: a $q(z|x)$ of that form matches
+# **So what of the article's argument?** That a finite mixture of Gaussians is no Gaussian, unless all its components agree,
+# is right, and you have measured it. But each $p(z|x)$ here is Gaussian *and* informative *and* the model's own posterior: a $q(z|x)$ of that form matches
 # it at no cost at all. What adds up to the prior is the mixture over all images the *model* can make, infinitely many. The
 # mixture over 1,297 digits is another one. Here it shares two moments with the prior, and not the rest.
 #
@@ -324,10 +325,10 @@ with when_solved():
 # %% [markdown]
 # **To go on thinking**
 #
-# - Fit with `code=2` or `code=16`. The posteriors become wider or narrower; what happens to the nats, and why?
+# - Set `code = 2`, then `code = 16`. The posteriors become wider or narrower; what happens to the nats, and why?
 # - Draw 100, 1,000 and 10,000 images from the model. How do their nats fall with the number? Why do they never reach 0?
 # - Turn the code: replace `W` by `W @ R` with some rotation `R`. Which of the numbers above may change, which may not?
-# - Your `kl_to_matched` looks at one code at a time. Could each of the four be Gaussian and the four together not be?
+# - Your `kl_to_matched` looks at one code at a time. Could each of them be Gaussian and all together not be?
 #
 # **Reference.** M. E. Tipping and C. M. Bishop, *Probabilistic principal component analysis*, Journal of the Royal
 # Statistical Society B 61(3), 1999.
