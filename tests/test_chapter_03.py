@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from course_lib.data import digits
 from course_lib.experiments import chapter_03
 from course_lib.experiments.chapter_03 import (
     BETAS,
@@ -260,6 +261,44 @@ def test_standardising_leaves_the_model_it_was_given_alone():
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     standardised(vae, binary_digits("train")[:50])
     assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
+
+
+class Drawer:
+    """Draws training digits, `first` kinds in turn."""
+
+    def __init__(self, first):
+        train = digits(binary=True).train
+        self.pictures = torch.cat([train.images[train.labels == kind][:1] for kind in range(first)])
+
+    def sample(self, count, generator):
+        return self.pictures.repeat(count // len(self.pictures), 1, 1, 1)
+
+
+@pytest.mark.parametrize("first", [1, 2, 5, 10])
+def test_kinds_are_counted(first):
+    assert chapter_03.kinds_drawn(Drawer(first), seed=0) == pytest.approx(first, rel=1e-5)
+
+
+def test_exploded_codes_draw_few_kinds_and_standardised_ones_as_many_as_the_elbo():
+    elbo_kinds = result("03.kinds.steps300.beta1.as_trained").value
+    for steps in (300, 3000):
+        few, many = (result(f"03.kinds.steps{steps}.beta0.001.{s}") for s in ("as_trained", "standardised"))
+        assert many.value - few.value > 2 * few.spread and many.value > elbo_kinds - 1.5
+
+
+def test_late_in_training_the_judge_alone_would_be_fooled():
+    judged, likely = (
+        [result(f"03.long.beta{b}.as_trained.{q}").value for b in ("1", "0.001")] for q in ("draws", "nll")
+    )
+    assert judged[1] < judged[0] and likely[1] > likely[0] + 3
+
+
+def test_standardised_codes_draw_better_than_the_elbos_whatever_the_code_and_the_training():
+    for name in ("eight", "long"):
+        ours, elbos = (result(f"03.{name}.beta{b}.standardised.draws") for b in ("0.001", "1"))
+        assert elbos.value - ours.value > ours.spread + elbos.spread
+    likely = [result(f"03.long.beta{b}.standardised.nll") for b in ("0.001", "1")]
+    assert abs(likely[0].value - likely[1].value) < 2 * (likely[0].spread + likely[1].spread)
 
 
 def test_a_turn_of_the_code_leaves_the_likelihood_and_costs_a_diagonal_q_by_the_formula():

@@ -116,6 +116,14 @@ def draws_cost(vae: VAE, seed: int, count: int = 250, samples: int = 20) -> floa
     return iwae_nll(cards.load("puzzle_b"), drawn, samples, torch.Generator().manual_seed(seed)).nats
 
 
+def kinds_drawn(vae: VAE, seed: int, count: int = 1000) -> float:
+    """exp H of the labels that drawings from the prior get from their nearest training digit: 10 if all are equal."""
+    train, drawn = digits(binary=True).train, vae.sample(count, torch.Generator().manual_seed(seed)).flatten(1)
+    differ = torch.cdist(drawn, train.images.flatten(1), p=1)
+    share = train.labels[differ.argmin(1)].bincount(minlength=10) / count
+    return float(torch.special.entr(share).sum().exp())
+
+
 def code_numbers(codes: Codes) -> dict[str, float]:
     """Rate and information in nats, log det Cov q(z), and how far and how wide the posteriors are, root mean square."""
     return {
@@ -205,6 +213,18 @@ def _before_and_after(name: str, words: str, vaes: list[VAE], keep: tuple[str, .
 def _drawing_numbers(vae: VAE, seed: int, keep: tuple[str, ...]) -> dict[str, float]:
     found = {"draws": draws_cost(vae, seed)}
     return found | ({"nll": prior_grid_nll(vae, binary_digits("test")).nats} if "nll" in keep else {})
+
+
+def kinds() -> Iterator[Result]:
+    """How many kinds of digit are drawn, before and after codes are standardised, early and late in training."""
+    x, about = binary_digits("train"), dict(unit="of 10", hardware=hardware("cpu"))
+    for plan, beta in ((LIVE, 1.0), (LIVE, WILD), (LONG, WILD)):
+        vaes = [trained_vae(beta_vae(beta), x, seed, plan=plan) for seed in SEEDS]
+        tidied = [standardised(vae, x) for vae in vaes]
+        for stage, said, group in (("as_trained", "", vaes), ("standardised", ", standardised", tidied)):
+            values = [kinds_drawn(vae, seed) for vae, seed in zip(group, SEEDS, strict=True)]
+            key, quantity = f"03.kinds.steps{plan.steps}.beta{beta:g}.{stage}", f"kinds drawn, beta = {beta:g}{said}"
+            yield over_seeds(key, f"{quantity}, {plan.steps} steps", values, 1.5, **about)
 
 
 def reduction() -> Iterator[Result]:
@@ -398,6 +418,7 @@ EXPERIMENTS = {
     "C19.sweep": sweep,
     "C19.linear": linear_sweep,
     "03.longer": longer,
+    "03.kinds": kinds,
     "03.gradients": gradients,
     "03.rotation": rotation,
 }
