@@ -244,6 +244,8 @@ def test_only_independent_pixels_multiply_to_a_distribution():
     assert totals.pop("independent pixels") == pytest.approx(1, abs=1e-12)
     assert all(total > 1.5 for total in totals.values())
     assert all(abs(float(p.sum()) - 1) < 1e-12 for p in worlds.values())
+    possible = [pattern(state) for state in range(16) if worlds["an even number of dots"][state] > 0]
+    assert len(possible) == 8 and all(sum(pixels) % 2 == 0 for pixels in possible)
 
 
 def test_the_random_worlds_are_a_hundred_of_each_size_and_all_different():
@@ -355,6 +357,13 @@ def test_a_regression_on_the_rest_does_not_see_its_own_pixel(splits):
     x[:, 0, 3, 4] = 1 - x[:, 0, 3, 4]
     moved = (model(x) - before).abs().amax(0)
     assert moved[3 * 8 + 4] == 0 and (moved > 0).sum() > 30
+
+
+def test_the_pseudo_likelihood_adds_up_all_pixels(splits):
+    model, x = chapter.predict_from_the_rest(splits.train.images[:200]), splits.test.images[:5]
+    p = torch.sigmoid(model(x)).detach()
+    by_hand = -torch.where(x.flatten(1) == 1, p, 1 - p).log().sum(1)
+    assert torch.allclose(chapter.pseudo_nll(model, x).detach(), by_hand, rtol=1e-3)
 
 
 def test_the_regressions_are_fitted(splits):

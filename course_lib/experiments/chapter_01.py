@@ -41,7 +41,8 @@ CLAIMS = (
         "C02",
         "Pixels that are independent given z give blurred pictures, because each plays its expected value.",
         "True of the mean picture; what such a model draws is noise. Its price is the conditional total correlation, "
-        "exactly: nothing where z settles what the pixels share, and more than without z where it settles half.",
+        "exactly: nothing where z settles what the pixels share, and in our world of strokes more than without z where "
+        "it settles half.",
     ),
     Claim(
         "C03",
