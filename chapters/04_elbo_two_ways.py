@@ -175,10 +175,10 @@ def draw_two_ways(centre, width, decoder):
         right.bar(place, base, color=dark, width=0.5)
         right.bar(place, top, bottom=base, color=light, width=0.5)
         words = f"{lower} {base:.3f}\n+ {upper} {top:.3f}"
-        right.text(place, 7.4, words, ha="center", va="top", fontsize=9, backgroundcolor="white")
+        right.text(place, 7.4, words, ha="center", va="top", fontsize=8.5, backgroundcolor="white")
     right.set(xlim=(-0.6, 1.6), ylim=(0, 7.5), ylabel="nats", xticks=[0, 1])
     right.set_xticklabels(["distortion + rate", "nll + posterior gap"], fontsize=9)
-    right.set_title(f"-ELBO = {account.loss:.3f}, both ways")
+    right.set_title(f"-ELBO = {account.loss:.3f}, both ways{' (cut off)' if account.loss > 6.3 else ''}")
     return fig
 
 
@@ -187,7 +187,7 @@ def tell_two_ways(centre, width, decoder):
     return (
         f"Left: prior, posterior of the picture x = 1.5 under the decoder {decoder}, and an encoder with centre "
         f"{centre:.2f} and width {width:.2f}. Right: two stacked bars of equal height, distortion + rate and nll + "
-        "posterior gap; the nll is the same wherever the encoder goes. What is above 7.5 nats is cut off."
+        "posterior gap; the nll is the same wherever the encoder goes. Bars of more than 6.3 nats are cut off."
     )
 
 
