@@ -1,10 +1,12 @@
 """Chapter 05's numbers, measured again, and the statements behind them, by routes of their own."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from course_lib.experiments import chapter_05
 from course_lib.experiments.chapter_05 import (
     EXAMPLES,
     THREE_IMAGES,
@@ -22,6 +24,7 @@ from course_lib.experiments.chapter_05 import (
     random_lines,
     same_pictures,
     train_linear_vae,
+    trained_worlds,
     world_of_codes,
 )
 from course_lib.measurement.ledger import claims, result, results
@@ -120,6 +123,24 @@ def test_the_game_can_be_won_on_the_sliders_with_the_mirror_image_and_not_withou
     assert least_price(2, 0.3)[0] > 0.005
 
 
+def test_rows_of_ever_narrower_gaussians_fill_the_bell_and_stay_below_it():
+    """Question 2: each row takes more than half of what is left, and leaves a third of it or more at every point.
+
+    Beyond |x| = 9 a row falls faster than the bell, for its Gaussians are narrower and end at |x| = 3.
+    """
+    x = torch.arange(-9000, 9001).double() / 1000
+    bell = NORMAL.log_prob(x[:, None]).exp()
+    rest, left = bell, 1.0
+    for s, reach in ((0.3, 2.1), (0.06, 2.52), (0.012, 3.0)):
+        at = torch.arange(-round(reach / s), round(reach / s) + 1) * round(1000 * s) + 9000
+        row = sum(
+            0.6 * rest[i] * s * Gaussian(x[i : i + 1], bell.new_tensor([[s**2]])).log_prob(x[:, None]).exp() for i in at
+        )
+        assert ((rest - row) / rest).min() > 1 / 3 and (rest - row).sum() / 1000 < left / 2
+        rest, left = rest - row, float((rest - row).sum()) / 1000
+    assert 0 < left < 0.1
+
+
 # C16, (a): linear worlds.
 
 
@@ -163,6 +184,26 @@ def test_the_trained_linear_vae_ends_near_the_closed_form_and_starts_far_from_it
     assert accounts[0].posterior_gap > 1 and accounts[0].information < 1 < accounts[0].loss - accounts[-1].loss
     assert accounts[-1].posterior_gap == pytest.approx(gap.value, abs=gap.band)
     assert accounts[-1].information == pytest.approx(information.value, abs=information.band)
+
+
+def test_the_recorded_training_sees_every_digit_with_three_seeds_and_reports_its_end(monkeypatch):
+    seen, found = [], ppca_of_digits()
+    end = found.world.account(found.world.posterior(), found.data)
+
+    def watched(x, seed):
+        seen.append((len(x), seed))
+        return found.world, None, [None, dataclasses.replace(end, posterior_gap=float(seed), information=10.0 + seed)]
+
+    monkeypatch.setattr(chapter_05, "train_linear_vae", watched)
+    gap, information = trained_worlds()
+    assert seen == [(len(found.train), seed) for seed in (0, 1, 2)]
+    assert (gap.value, gap.spread, information.value, information.spread) == (1, 1, 11, 1)
+
+
+def test_each_seed_trains_from_weights_of_its_own():
+    x = ppca_of_digits().train[:50]
+    first, again, other = (train_linear_vae(x, steps=0, seed=seed)[0].decoder.A for seed in (0, 0, 1))
+    assert torch.equal(first, again) and (first - other).abs().max() > 0.05
 
 
 # C16, (b): finitely many pictures.
@@ -245,6 +286,14 @@ def test_the_best_decoder_for_a_code_misses_nothing_and_any_other_does():
     assert abs(decoder_mismatch(world, q, m.weights)) < 1e-9
     silent = gaussian_world(z, m.weights.log().expand(len(z), 3))
     assert decoder_mismatch(silent, q, m.weights) == pytest.approx(0.4, abs=1e-6), "all that the code tells"
+
+
+def test_a_density_on_finitely_many_data_is_not_held_by_their_entropy():
+    """The bound asks for a discrete x: pPCA, a density, lies below the entropy of its training digits, far below."""
+    found = ppca_of_digits()
+    average = -found.world.elbo(found.world.posterior(), found.train).mean()
+    assert len(found.train.unique(dim=0)) == len(found.train)
+    assert average < math.log(len(found.train)) - 10
 
 
 def test_the_silent_code_alone_reaches_the_entropy():

@@ -31,15 +31,17 @@ CLAIMS = (
     Claim(
         "C15",
         "Gaussians add up to a Gaussian only if all have the same mean and variance.",
-        "True of finitely many, and proved. False of infinitely many: the right ones add up to N(0, 1) exactly. "
-        "And finitely many come as near as one likes.",
+        "True of finitely many: the chapter proves it. False of infinitely many: the right ones add up to N(0, 1) "
+        "exactly. And finitely many, though never there, come as near as one likes.",
     ),
     Claim(
         "C16",
         "For zero KL(q(z|x), p(z|x)) a Gaussian q must be the prior, whatever x; otherwise q must not be Gaussian.",
-        "False as it stands: pPCA, and a match on the data alone. True if the model's x takes finitely many values and "
-        "q is the posterior at all of them. What survives in general concerns the whole ELBO: on finitely many x, a "
-        "Gaussian code that speaks keeps -ELBO above H(x), if only by a hair.",
+        "False as it stands, for two reasons. Probabilistic PCA has a Gaussian q that tells much, and no gap: its x "
+        "takes infinitely many values. And a q that matches the posterior on the data alone may tell much, whatever "
+        "the model does elsewhere. True if the model can draw only finitely many x, the prior is Gaussian, and q is "
+        "the posterior at every one. For the whole ELBO, where x is discrete, the data finitely many and the prior "
+        "Gaussian: a Gaussian code that tells anything keeps -ELBO above the entropy H(x), if only by a hair.",
     ),
 )
 CODE, STEPS = 6, 500
@@ -87,9 +89,8 @@ def finite_mixtures() -> Iterator[Result]:
     near = 1e9 * kl_to_matched(EXAMPLES["a fifth apart"])
     yield Result("C15.a_fifth_apart", quantity="KL to the matched Gaussian, a fifth apart", value=near, **billionths)
     least = 1e9 * min(map(kl_to_matched, random_lines(1000, seed=0)))
-    yield Result(
-        "C15.least", quantity="the same, least of 1,000 random mixtures", value=least, seeds=(0,), **billionths
-    )
+    quantity = "KL to the matched Gaussian, least of 1,000 random mixtures"
+    yield Result("C15.least", quantity=quantity, value=least, seeds=(0,), **billionths)
     for count in (2, 8, 32):
         found = float(shifted_copies(0.6, count).kl_to(Gaussian.standard(1)))
         yield Result(f"C15.copies{count:02d}", quantity=f"KL to N(0, 1), {count} equal copies", value=found, **nats)
@@ -218,15 +219,12 @@ def least_price(count: int, information: float, seed: int = 0) -> tuple[float, M
         raise ValueError(f"{count} components tell more than 0 and less than {math.log(count):.3g} nats")
     g, z = np.random.RandomState(seed), grid(reach=8, step=0.04)
     start = np.concatenate([0.3 * g.randn(count), g.randn(count), 0.2 * g.randn(count) - 0.5])
-    told = dict(
-        zip(("fun", "jac"), _halves(lambda t: 10 * (_price_and_information(t, z)[1] - information)), strict=True)
-    )
+    missing, slope = _halves(lambda t: 10 * (_price_and_information(t, z)[1] - information))
+    told = dict(type="eq", fun=missing, jac=slope)
     price = _with_gradient(lambda t: 1000 * _price_and_information(t, z)[0])
     bounds = [(-6, 6)] * count + [(-5, 5)] * count + [(-2, 1)] * count
     options = dict(maxiter=500, ftol=1e-13)
-    best = minimize(
-        price, start, jac=True, method="SLSQP", bounds=bounds, constraints=[{"type": "eq", **told}], options=options
-    )
+    best = minimize(price, start, jac=True, method="SLSQP", bounds=bounds, constraints=[told], options=options)
     w, m, variance = _standardised(torch.from_numpy(best.x))
     mixture = Mixture(w, m[:, None], variance[:, None, None])
     return float(mixture.kl_to(Gaussian.standard(1))), mixture
