@@ -35,6 +35,11 @@ def pattern(state, pixels=4):
     return [(state >> (pixels - 1 - i)) & 1 for i in range(pixels)]
 
 
+def bill(model, split):
+    """-log p(x | label) of every image of a split, in nats."""
+    return chapter.per_pixel(model, split).sum(dim=(1, 2))
+
+
 @pytest.fixture(scope="module")
 def splits():
     return digits(binary=True)
@@ -64,7 +69,7 @@ def test_no_number_in_the_closing_table_goes_untested():
 
 def test_what_needs_no_training_is_measured_again(splits, coins):
     test = splits.test
-    assert float(chapter.per_image(coins, test).mean()) == pytest.approx(result("C02.digits.coins").value, abs=1e-3)
+    assert float(bill(coins, test).mean()) == pytest.approx(result("C02.digits.coins").value, abs=1e-3)
     blur = chapter.sharpness(chapter.mean_pictures(coins, test), test.images)
     assert blur == pytest.approx(result("C02.sharpness.mean").value, abs=1e-3)
     assert chapter.stray_dots(test.images) == pytest.approx(result("C02.stray.digits").value, abs=1e-5)
@@ -86,6 +91,9 @@ def test_the_trained_numbers_fit_together():
     assert 0 < unknown.value - chain < math.log(10), "a label is worth at most ln 10"
     assert price - result("C02.digits.price").band > math.log(10), "independence costs more than the label is worth"
     assert pseudo.value + pseudo.band < unknown.value - unknown.band
+    first, least = result("01.digits.first_row"), result("01.digits.least_row")
+    assert 0 < first.value + first.band < least.value - least.band
+    assert first.value + 7 * least.value < price
     assert unknown.value < result("02.digits.independent").value
 
 
@@ -202,45 +210,21 @@ def test_doubt_at_one_pixel_never_costs_more_than_a_bit_and_certainty_may():
 # Conditionals on everything else.
 
 
-@pytest.mark.parametrize("pixels", [2, 3, 4])
-def test_full_conditionals_are_what_counting_states_gives(pixels):
-    p, found = random_table(pixels, pixels), chapter.full_conditionals(random_table(pixels, pixels))
-    for i, state in itertools.product(range(pixels), range(2**pixels)):
-        other = state ^ (1 << (pixels - 1 - i))
-        assert float(found[i, state]) == pytest.approx(float(p[state] / (p[state] + p[other])), abs=1e-12)
-
-
 def test_the_product_of_full_conditionals_sums_to_at_least_e_to_the_dual_total_correlation():
     for p in [*chapter.random_worlds(), *chapter.named_worlds().values()]:
-        total, dual = chapter.full_conditionals(p).prod(0).sum(), chapter.dual_total_correlation(p)
+        total, dual = images.full_conditionals(p).prod(0).sum(), images.dual_total_correlation(p)
         assert dual > -1e-12 and total >= dual.exp() - 1e-9
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_impossible_pictures_do_not_break_the_bound(seed):
-    p = random_table(seed) * (torch.arange(16) % (seed + 2) == 0)
-    p = p / p.sum()
-    product = chapter.full_conditionals(p).prod(0)
-    assert bool(product.isfinite().all()) and bool((product[p == 0] == 0).all())
-    assert product.sum() >= chapter.dual_total_correlation(p).exp() - 1e-12 > 1
-
-
-def test_the_gap_in_the_bound_is_the_divergence_from_the_normalised_product():
-    p = random_table(7)
-    product = chapter.full_conditionals(p).prod(0)
-    gap = kl_divergence(Categorical(p), Categorical(product / product.sum()))
-    assert torch.allclose(product.sum().log() - chapter.dual_total_correlation(p), gap, atol=1e-12)
-
-
-def test_dual_total_correlation_is_what_all_pixels_know_less_what_each_keeps_to_itself():
-    p = random_table(3)
-    kept = sum(bits_of(p) - bits_of(p.view(2, 2, 2, 2).sum(i)) for i in range(4))
-    assert float(chapter.dual_total_correlation(p)) == pytest.approx((bits_of(p) - kept) * math.log(2), abs=1e-12)
+def test_the_numbers_of_tables_are_counted_context_by_context():
+    contexts = [len(list(itertools.product([0, 1], repeat=before))) for before in range(4)]
+    assert result("C03.numbers.chain").value == sum(contexts)
+    assert result("C03.numbers.full").value == 4 * contexts[-1]
 
 
 def test_only_independent_pixels_multiply_to_a_distribution():
     worlds = chapter.named_worlds()
-    totals = {name: float(chapter.full_conditionals(p).prod(0).sum()) for name, p in worlds.items()}
+    totals = {name: float(images.full_conditionals(p).prod(0).sum()) for name, p in worlds.items()}
     assert totals.pop("independent pixels") == pytest.approx(1, abs=1e-12)
     assert all(total > 1.5 for total in totals.values())
     assert all(abs(float(p.sum()) - 1) < 1e-12 for p in worlds.values())
@@ -252,13 +236,6 @@ def test_the_random_worlds_are_a_hundred_of_each_size_and_all_different():
     worlds = chapter.random_worlds()
     assert [len(p) for p in worlds] == [4] * 100 + [8] * 100 + [16] * 100
     assert len({float(p[0]) for p in worlds}) == 300
-
-
-@pytest.mark.parametrize("pixels", [1, 2, 3, 4, 7])
-def test_the_tables_are_counted_context_by_context(pixels):
-    contexts = [len(list(itertools.product([0, 1], repeat=i))) for i in range(pixels)]
-    assert chapter.chain_table_numbers(pixels) == sum(contexts)
-    assert chapter.full_table_numbers(pixels) == pixels * contexts[-1]
 
 
 def test_either_conditional_of_two_pixels_tells_the_odds_ratio_of_their_joint():
@@ -285,7 +262,7 @@ def test_each_coin_is_how_often_its_pixel_was_black(splits, coins):
     by_hand = [
         -torch.where(x == 1, p[y], 1 - p[y]).log().sum() for x, y in zip(few.images, few.labels.tolist(), strict=True)
     ]
-    assert torch.allclose(chapter.per_image(coins, few).float(), torch.stack(by_hand), rtol=1e-4)
+    assert torch.allclose(bill(coins, few).float(), torch.stack(by_hand), rtol=1e-4)
 
 
 def test_no_other_coins_fit_the_training_digits_much_better(splits, coins):
@@ -310,9 +287,9 @@ def test_a_coin_set_from_m_digits_pays_about_one_over_two_m(splits):
 
 def test_the_label_unknown_is_the_mixture_over_labels(splits, coins):
     few = Split(splits.test.images[:20], splits.test.labels[:20])
-    given = [chapter.per_image(coins, Split(few.images, torch.full((20,), label))) for label in range(10)]
+    given = [bill(coins, Split(few.images, torch.full((20,), label))) for label in range(10)]
     mixed = -torch.stack(given).neg().exp().mean(0).log()
-    unknown, known = chapter.label_unknown(coins, few), chapter.per_image(coins, few)
+    unknown, known = chapter.label_unknown(coins, few), bill(coins, few)
     assert torch.allclose(unknown, mixed, atol=1e-6)
     assert bool((unknown - known <= math.log(10) + 1e-6).all())
 
@@ -323,9 +300,9 @@ def test_the_objective_unpacks_what_was_paired(splits):
     pairs = chapter.paired(few)
     assert pairs.shape == (6, 74)
     terms = chapter.nll_given_label(model, pairs, torch.Generator())
-    assert float(terms["loss"].detach()) == pytest.approx(float(chapter.per_image(model, few).mean()), abs=1e-4)
+    assert float(terms["loss"].detach()) == pytest.approx(float(bill(model, few).mean()), abs=1e-4)
     swapped = Split(few.images, few.labels.roll(1))
-    assert not torch.allclose(chapter.per_image(model, few), chapter.per_image(model, swapped))
+    assert not torch.allclose(bill(model, few), bill(model, swapped))
 
 
 def test_the_pixelcnn_of_the_chapter_is_the_same_at_every_call_and_differs_by_seed():
@@ -339,35 +316,3 @@ def test_mean_pictures_are_grey_and_drawings_black_or_white(splits, coins):
     assert ((mean > 0.2) & (mean < 0.8)).any() and ((made == 0) | (made == 1)).all()
     many = torch.stack([chapter.drawn(coins, few, seed) for seed in range(200)]).mean(0)
     assert float((many - mean).abs().max()) < 0.2 and float((many - mean).abs().mean()) < 0.03
-
-
-def test_stray_dots_are_black_pixels_with_no_black_neighbour():
-    picture = torch.zeros(3, 1, 5, 5)
-    picture[0, 0, 0, 0] = 1
-    picture[0, 0, 2, 2:4] = 1
-    picture[1, 0, 1, 1] = picture[1, 0, 2, 2] = 1
-    assert chapter.stray_dots(picture[:1]) == 1 and chapter.stray_dots(picture[1:2]) == 2
-    assert chapter.stray_dots(picture) == 1 and chapter.stray_dots(torch.ones(1, 1, 4, 4)) == 0
-
-
-def test_a_regression_on_the_rest_does_not_see_its_own_pixel(splits):
-    model = chapter.predict_from_the_rest(splits.train.images[:200])
-    x = splits.test.images[:4].clone()
-    before = model(x)
-    x[:, 0, 3, 4] = 1 - x[:, 0, 3, 4]
-    moved = (model(x) - before).abs().amax(0)
-    assert moved[3 * 8 + 4] == 0 and (moved > 0).sum() > 30
-
-
-def test_the_pseudo_likelihood_adds_up_all_pixels(splits):
-    model, x = chapter.predict_from_the_rest(splits.train.images[:200]), splits.test.images[:5]
-    p = torch.sigmoid(model(x)).detach()
-    by_hand = -torch.where(x.flatten(1) == 1, p, 1 - p).log().sum(1)
-    assert torch.allclose(chapter.pseudo_nll(model, x).detach(), by_hand, rtol=1e-3)
-
-
-def test_the_regressions_are_fitted(splits):
-    model = chapter.predict_from_the_rest(splits.train.images)
-    loss = chapter.pseudo_nll(model, splits.train.images).mean() + 0.003 * model.weight.square().sum()
-    slopes = torch.autograd.grad(loss, list(model.parameters()))
-    assert max(float(slope.abs().max()) for slope in slopes) < 0.01

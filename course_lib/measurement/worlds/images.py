@@ -88,6 +88,18 @@ def conditional_total_correlation(joint: Float[Tensor, "codes states"]) -> Float
     return torch.stack(parts).sum()
 
 
+def full_conditionals(p: Float[Tensor, " states"]) -> Float[Tensor, "pixels states"]:
+    """Row i: p(x_i | all other pixels) at each state, and 0 where the others cannot occur."""
+    everything = range(pixels_of(p))
+    rows = [p / marginal(p, [j for j in everything if j != i]) for i in everything]
+    return torch.stack(rows).nan_to_num(0.0)
+
+
+def dual_total_correlation(p: Float[Tensor, " states"]) -> Float[Tensor, ""]:
+    """H(x) - sum_i H(x_i | all others), in nats. Source: Han (1978), Information and Control 36(2)."""
+    return entropy(p) + torch.xlogy(p, full_conditionals(p)).sum()
+
+
 @torch.no_grad()
 def table_of(model: Autoregressive, z: Float[Tensor, " code"] | None = None) -> Float[Tensor, " states"]:
     """p(x | z) of a model of binary images, for every image of its shape, and one code z if it takes one."""
