@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from course_lib.data import digits
 from course_lib.experiments import chapter_05
 from course_lib.experiments.chapter_05 import (
     EXAMPLES,
@@ -141,6 +142,18 @@ def test_rows_of_ever_narrower_gaussians_fill_the_bell_and_stay_below_it():
     assert 0 < left < 0.1
 
 
+def test_the_numbers_that_are_zero_are_the_worst_of_several_worlds(monkeypatch):
+    """A zero measured in one place only, or on the wrong images, is no less zero: so the places are watched."""
+    widths, shares = [], []
+    for name, seen in (("infinite_mixture_log_prob", widths), ("same_pictures", shares)):
+        real = getattr(chapter_05, name)
+        monkeypatch.setattr(chapter_05, name, lambda of, at, real=real, seen=seen: seen.append(at) or real(of, at))
+    list(infinite_mixture()), list(linear_worlds())
+    assert min(widths) <= 0.1 and max(widths) >= 0.9 and {0.0, 0.5, 1.0} <= set(shares)
+    found, (_, _, held_out) = ppca_of_digits(), digits()
+    assert torch.equal(found.test, held_out.images.flatten(1).double())
+
+
 # C16, (a): linear worlds.
 
 
@@ -245,6 +258,12 @@ def test_more_pictures_pay_less_and_more_information_costs_more():
     assert 0 < prices[3, 0.2] < prices[2, 0.2] < prices[2, 0.5] and prices[3, 0.2] < prices[3, 0.5] < prices[2, 0.5]
     hermite = quadrature_copies(0.7, 3)
     assert least_price(3, float(hermite.information()))[0] <= float(hermite.kl_to(NORMAL))
+
+
+def test_the_search_starts_elsewhere_for_each_seed_and_ends_at_one_price():
+    prices, ways = zip(*(least_price(3, 0.3, seed) for seed in (0, 1, 2)), strict=True)
+    assert max(prices) - min(prices) < 1e-7
+    assert len({tuple(m.means[:, 0].tolist()) for m in ways}) == 3
 
 
 @pytest.mark.parametrize("count, information", [(2, 0.7), (3, 1.1), (2, 0.0), (2, -1.0)])
