@@ -14,6 +14,7 @@ from course_lib.grading.comparing import compare
 from course_lib.grading.showing import lines
 from course_lib.grading.specs import Leaf
 from course_lib.grading.task import Case
+from course_lib.grading.tasks import find
 
 
 def right(nats):
@@ -218,6 +219,23 @@ def test_an_argument_changed_in_place_is_told(capsys):
 
     check("02.masked_conv2d", writes)
     assert "wrong" in capsys.readouterr().out
+
+
+def test_a_list_changed_in_place_is_told(capsys):
+    def emptied(p, order):
+        rows = find("01.chain").reference(p, list(order))
+        order.clear()
+        return rows
+
+    check("01.chain", emptied)
+    assert "the argument order was changed in place" in capsys.readouterr().out
+
+
+def test_one_failing_case_is_no_proof_of_a_mistake_that_would_fail_many(capsys):
+    task = find("01.total_correlation")
+    check(task.id, lambda p: torch.nan_to_num(task.reference(torch.where(p == 0, torch.nan, p))))
+    told = capsys.readouterr().out
+    assert "is wrong" in told and "always 0" not in told
 
 
 def test_an_unknown_task_lists_the_known_ones(capsys):

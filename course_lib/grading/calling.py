@@ -45,10 +45,14 @@ def told_by_gradients(value: Any, leaves: Sequence[Tensor]) -> Any:
 
 
 def unchanged(new: Any, old: Any) -> bool:
-    """True where a tensor argument still holds what it held."""
-    if not isinstance(old, Tensor):
-        return True
-    return new.shape == old.shape and new.dtype == old.dtype and torch.equal(new.nan_to_num(), old.nan_to_num())
+    """True where an argument still holds what it held: a tensor its numbers, a list or a dict its members."""
+    if isinstance(old, Tensor):
+        return new.shape == old.shape and new.dtype == old.dtype and torch.equal(new.nan_to_num(), old.nan_to_num())
+    if isinstance(old, dict):
+        return new.keys() == old.keys() and all(unchanged(new[key], old[key]) for key in old)
+    if isinstance(old, (list, tuple)):
+        return len(new) == len(old) and all(map(unchanged, new, old))
+    return new == old if isinstance(old, (int, float, str)) else True
 
 
 def tell(error: BaseException, answer: Callable | None = None) -> Error:
