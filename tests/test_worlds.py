@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal, kl_divergence
 
+from course_lib.measurement.likelihood import log_prob_table
+from course_lib.measurement.prior_grid import prior_grid_nll
 from course_lib.measurement.worlds import images
 from course_lib.measurement.worlds.discrete import DiscreteWorld
 from course_lib.measurement.worlds.gaussian_pair import collapsed_model, factor_model, gaussian_pair, least_rate
@@ -25,8 +27,10 @@ from course_lib.measurement.worlds.mixtures import (
     world_of_posteriors,
 )
 from course_lib.measurement.worlds.one_bit import OneBit, best, loss
-from course_lib.measurement.worlds.quadrature import gaussian_table, gaussian_world, grid, solve
+from course_lib.measurement.worlds.quadrature import gaussian_table, gaussian_world, grid, plane, solve
+from course_lib.models import outputs
 from course_lib.models.encoders import MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.vae import VAE
@@ -434,7 +438,7 @@ def test_a_gaussian_that_the_grid_cannot_hold_is_refused():
     for mu, log_var in ((0.0, -14.0), (12.0, 0.0)):
         with pytest.raises(ValueError, match="smaller step or a wider reach"):
             gaussian_table(DiagonalGaussian(torch.tensor([[mu]]), torch.tensor([[log_var]])), grid())
-    with pytest.raises(ValueError, match="codes of one number"):
+    with pytest.raises(ValueError, match="codes of 1 number"):
         gaussian_table(DiagonalGaussian(torch.zeros(1, 2), torch.zeros(1, 2)), grid())
 
 
@@ -451,6 +455,46 @@ def test_a_vae_solved_on_a_grid_has_the_elbo_that_its_samples_have():
         samples = vae.decoder.log_prob(x[3].expand(20_000, *shape), z) - vae.rate(posterior, z)
     assert z_score(samples, world.elbo(q)[3]) < 4
     assert_books_balance(world.account(q, images.random_table(4, seeded(0))))
+
+
+def vae_of_two_pixels_a_side(code_size, decoder):
+    torch.manual_seed(0)
+    vae = VAE(MLPEncoder((1, 2, 2), code_size, hidden=8), decoder, code_size).double()
+    with torch.no_grad():
+        for weight in vae.decoder.parameters():
+            weight.mul_(2)
+    return vae
+
+
+@pytest.mark.parametrize("code_size, step", [(1, 0.05), (2, 0.2)])
+def test_a_factorised_vae_is_solved_as_pair_by_pair_and_its_pictures_sum_to_one(code_size, step):
+    vae = vae_of_two_pixels_a_side(code_size, FactorisedDecoder((1, 2, 2), code_size, "mlp", hidden=8))
+    x, z = images.all_images((1, 2, 2)), grid(8.0, step) if code_size == 1 else plane(8.0, step)
+    world, q = solve(vae, x, z)
+    codes = z.view(-1, code_size)
+    pairs = torch.stack([vae.decoder.log_prob(one.expand(len(z), 1, 2, 2), codes) for one in x], 1)
+    assert torch.allclose(world.log_likelihood, pairs, atol=1e-12)
+    assert abs(world.log_prob().exp().sum() - 1) < 1e-9
+    assert torch.allclose(world.rate(q), vae.encode(x).kl_to_standard_normal(), atol=1e-9)
+    assert torch.allclose(q @ codes, vae.encode(x).mu, atol=1e-9)
+
+
+def test_a_grid_of_the_prior_asks_an_autoregressive_decoder_about_each_picture():
+    vae = vae_of_two_pixels_a_side(2, PixelCNN((1, 2, 2), 4, 1, code_size=2))
+    x = images.all_images((1, 2, 2))[[3, 5, 12]]
+    exact = solve(vae, x, plane(8.0, 0.2))[0].log_prob()
+    assert prior_grid_nll(vae, x, side=60).nats == pytest.approx(-float(exact.mean()), abs=2e-3)
+    assert (log_prob_table(vae, x, plane(1.0, 0.5))[:, 0] != log_prob_table(vae, x, plane(1.0, 0.5))[:, 1]).all()
+
+
+def test_a_table_of_factorised_pixels_refuses_grey_ones_and_believes_another_output():
+    z, grey = plane(1.0, 0.5), torch.full((2, 1, 2, 2), 0.5).double()
+    with pytest.raises(ValueError, match="0 or 1"):
+        log_prob_table(vae_of_two_pixels_a_side(2, FactorisedDecoder((1, 2, 2), 2)), grey, z)
+    vae = vae_of_two_pixels_a_side(2, FactorisedDecoder((1, 2, 2), 2, output=outputs.Gaussian(0.5)))
+    grey[1] = torch.rand(1, 2, 2, generator=seeded(1), dtype=torch.float64)
+    by_hand = vae.decoder.log_prob(grey[1:].expand(len(z), 1, 2, 2), z)
+    assert torch.allclose(log_prob_table(vae, grey, z)[:, 1], by_hand, atol=1e-12)
 
 
 # Two Gaussians in the plane.

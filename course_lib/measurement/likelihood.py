@@ -4,11 +4,14 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.data import binarise
 from course_lib.measurement.mean import Mean
+from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.outputs import Bernoulli
 from course_lib.models.vae import VAE
 
 
@@ -90,6 +93,24 @@ def distortion_per_image(
     """-log p(x|z), in nats, one code for each image, in batches."""
     pairs = zip(x.split(batch_size), z.to(x).split(batch_size), strict=True)
     return torch.cat([-vae.decoder.log_prob(images, codes) for images, codes in pairs]).double()
+
+
+@torch.no_grad()
+def log_prob_table(
+    vae: VAE, x: Float[Tensor, "n colours height width"], z: Float[Tensor, "codes code"]
+) -> Float[Tensor, "codes n"]:
+    """log p(x_i|z_k) in nats, in float64: every code with every image.
+
+    A factorised decoder of black and white pixels decodes each code once, whatever the images: with its logits l_k the
+    entry is x_i' l_k - sum log(1 + exp(l_k)). Any other decoder is asked about each pair.
+    """
+    z, decoder = z.to(x), vae.decoder
+    if not (isinstance(decoder, FactorisedDecoder) and isinstance(decoder.output, Bernoulli)):
+        pairs = [decoder.log_prob(image.expand(len(z), *image.shape), z) for image in x]
+        return torch.stack(pairs, 1).double()
+    decoder.output.check(x)
+    logits = decoder(x[:1].expand(len(z), *x.shape[1:]), z).flatten(1).double()
+    return logits @ x.flatten(1).double().T - F.softplus(logits).sum(1, keepdim=True)
 
 
 def summary(nats: Float[Tensor, " images"], estimator: str, binarisation: str) -> NLL:

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from course_lib.measurement.likelihood import NLL, summary
-from course_lib.models.outputs import Bernoulli
+from course_lib.measurement.likelihood import NLL, log_prob_table, summary
 from course_lib.models.priors import StandardNormal
 from course_lib.models.vae import VAE
 
@@ -28,22 +27,13 @@ def prior_grid_nll(
 
     What importance sampling from q(z|x) misses where q is no posterior, a grid of the whole prior finds; what lies
     between its nodes it misses. Exact for a decoder that is smooth at its step: compare two sides.
-    Raises ValueError for longer codes, a prior other than N(0, I), no node, or images that are not black and white.
+    Raises ValueError for longer codes, a prior other than N(0, I), or no node.
     """
     if vae.code_size > 2 or not isinstance(vae.prior, StandardNormal) or side < 1:
         raise ValueError(
             "a grid of the prior needs a code of one or two numbers, the prior N(0, I) and at least one node a side, "
             f"got {vae.code_size}, {type(vae.prior).__name__} and {side}: take iwae_nll or ais for other models"
         )
-    Bernoulli().check(x)
-    parts = prior_grid(vae.code_size, side).to(x).split(ROWS)
-    log_p = torch.stack([_log_prob_pairs(vae, x, codes).double().logsumexp(1) for codes in parts]).logsumexp(0)
+    parts = prior_grid(vae.code_size, side).split(ROWS)
+    log_p = torch.stack([log_prob_table(vae, x, codes).logsumexp(0) for codes in parts]).logsumexp(0)
     return summary(vae.code_size * math.log(side) - log_p, f"grid of {side} nodes a side", binarisation)
-
-
-def _log_prob_pairs(vae: VAE, x: Tensor, codes: Float[Tensor, "nodes code"]) -> Float[Tensor, "n nodes"]:
-    """Entry [i, k] is log p(x_i|z_k): each code decoded once, and two matrix products, one for ink, one for paper."""
-    pictures = torch.ones_like(x[:1]).expand(len(codes), *x.shape[1:])
-    numbers = vae.decoder(pictures, codes)
-    ink, paper = (vae.decoder.output.log_prob(numbers, value).flatten(1) for value in (pictures, 0 * pictures))
-    return x.flatten(1) @ ink.T + (1 - x).flatten(1) @ paper.T

@@ -31,6 +31,15 @@ def factor_model(data: Gaussian, share: float) -> LinearGaussianWorld:
     return LinearGaussianWorld(Channel(w[:, None], data.mean, torch.diag(s**2 - w**2)))
 
 
+def strong_model(data: Gaussian, told: float) -> LinearGaussianWorld:
+    """A model that equals `data` whatever share `told` of the code's reach it uses: p(x|z) has a full covariance.
+
+    W = told w with w that of `factor_model`, and cov = S - W W'. At 0 the code is empty; at 1 p(x|z) is diagonal.
+    """
+    W = told * factor_model(data, 0.5).decoder.A
+    return LinearGaussianWorld(Channel(W, data.mean, data.cov - W @ W.T))
+
+
 def collapsed_model(data: Gaussian) -> LinearGaussianWorld:
     """The best model that leaves z unused, N(m, diag S): above the entropy by -1/2 log(1 - rho^2), the correlation."""
     return LinearGaussianWorld(Channel(torch.zeros(2, 1).to(data.cov), data.mean, torch.diag(data.cov.diagonal())))
