@@ -649,17 +649,17 @@ assert account.loss < entropy and len(found.train.unique(dim=0)) == len(found.tr
 # > **for all data.** A code that speaks keeps the ELBO from its best value, whatever the decoder. A silent code reaches
 # > that value if the decoder can model the data without $z$. Then every optimum of the ELBO is silent.
 #
-# It asks nothing of the pictures that the data do not show, so the match on the data is no exception: it has no gap, and
-# pays in misfit. And it gives the article's last step, that $z$ is used only where $p(x)$ cannot be modelled without
-# it, an exact premise: a decoder that can. "Discrete" is needed. A density may exceed 1, so with one on finitely many
-# data the decoder's term is no KL, and $-\text{ELBO}$ can lie below $H(x)$. pPCA's does, on the training digits: the last
-# line above.
+# It asks nothing of the pictures that the data do not show, so the match on the data is no exception: it has no gap,
+# and pays in misfit. And it gives the article's last step, that $z$ is used only where $p(x)$ cannot be modelled
+# without it, an exact premise: a decoder that can. "Discrete" is needed. A density may exceed 1, so with one on
+# finitely many data the decoder's term is no KL, and $-\text{ELBO}$ can lie below $H(x)$. pPCA's does, on the training
+# digits: the last line above.
 #
 # And this is what does **not** survive: that the price as such drives codes to silence. It is the KL of a mixture to a
 # Gaussian, and a mixture of a few well-placed Gaussians is next to free. Sixteen codes tell one bit, and pay the number
-# in billionths of a nat above. The information itself costs nothing: it dropped out. So where strong
-# decoders go quiet in practice, look first at the other terms: what the decoder misses of $q(x \mid z)$, what the
-# encoder misses of the posterior, and which of them training mends first. Chapter 06 puts strong decoders to the test.
+# in billionths of a nat above. The information itself costs nothing: it dropped out. So where strong decoders go quiet
+# in practice, look first at the other terms: what the decoder misses of $q(x \mid z)$, what the encoder misses of the
+# posterior, and which of them training mends first. Chapter 06 puts strong decoders to the test.
 
 # %%
 ClaimsTable("C15", "C16")
@@ -677,8 +677,8 @@ ClaimsTable("C15", "C16")
 # <details><summary>Answer</summary>They can. The proof needs a narrowest component; do without. Lay a row of finitely
 # many Gaussians under the bell, so narrow and so close that over a long middle stretch their sum follows 3/5 of the
 # bell; outside it falls faster than the bell. A rest is left, positive everywhere and as smooth. Do the same to the
-# rest, with Gaussians narrower still, over a longer stretch; and so on. Each round takes more than half of what is left,
-# so the rest goes to 0, and the sum of all rows is the bell. (A test of this chapter lays the first three.) If a
+# rest, with Gaussians narrower still, over a longer stretch; and so on. Each round takes more than half of what is
+# left, so the rest goes to 0, and the sum of all rows is the bell. (A test of this chapter lays the first three.) If a
 # narrowest width exists and some component has it, the proof goes through for countably many as well.</details>
 #
 # 3. The encoder's Gaussians have the identity as their average covariance, and different means. Can the aggregate be
