@@ -2,6 +2,10 @@
 
 import itertools
 import math
+import re
+import statistics
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from course_lib.data import Split, digits
 from course_lib.experiments import chapter_01 as chapter
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.worlds import images
+from course_lib.training.fit import fit
 
 SEEDS = range(3)
 EXACT = ("C01", "C02", "C03")
@@ -316,3 +321,48 @@ def test_mean_pictures_are_grey_and_drawings_black_or_white(splits, coins):
     assert ((mean > 0.2) & (mean < 0.8)).any() and ((made == 0) | (made == 1)).all()
     many = torch.stack([chapter.drawn(coins, few, seed) for seed in range(200)]).mean(0)
     assert float((many - mean).abs().max()) < 0.2 and float((many - mean).abs().mean()) < 0.03
+
+
+def test_the_live_experiment_reports_what_its_three_trainings_give(splits, monkeypatch):
+    train, test = splits.train[:300], splits.test[:40]
+    monkeypatch.setattr(chapter, "digits", lambda binary: (train, None, test))
+    monkeypatch.setattr(chapter, "LIVE", replace(chapter.LIVE, steps=3, warm_up=1))
+    told = {entry.key: entry for entry in chapter.live_digits()}
+    coins, z = chapter.labelled_coins(train), chapter.one_hot(test.labels)
+    models = [chapter.labelled_pixelcnn(seed) for seed in SEEDS]
+    for seed, model in enumerate(models):
+        plan = replace(chapter.LIVE, seed=seed)
+        fit(model, chapter.nll_given_label, chapter.paired(train), plan, progress=False)
+    with torch.no_grad():
+        paid = [float(-model.log_prob(test.images, z).mean()) for model in models]
+        by_coins, *by_chain = (m.output.log_prob(m(test.images, z), test.images).mean(0) for m in (coins, *models))
+        made = [model.sample(len(test), torch.Generator().manual_seed(seed), z) for seed, model in enumerate(models)]
+    rows = [(chain - by_coins)[0].sum(1).tolist() for chain in by_chain]
+    expected = {
+        "C02.digits.pixelcnn": paid,
+        "C02.digits.price": [told["C02.digits.coins"].value - one for one in paid],
+        "01.digits.label_unknown": [float(chapter.label_unknown(model, test).mean()) for model in models],
+        "01.digits.first_row": [saved[0] for saved in rows],
+        "01.digits.least_row": [min(saved[1:]) for saved in rows],
+        "C02.sharpness.pixelcnn": [chapter.sharpness(x, test.images) for x in made],
+        "C02.stray.pixelcnn": [chapter.stray_dots(x) for x in made],
+    }
+    for key, values in expected.items():
+        assert told[key].value == pytest.approx(statistics.mean(values), abs=1e-5), key
+        assert told[key].spread == pytest.approx(statistics.stdev(values), abs=1e-5) and told[key].spread > 0, key
+    assert set(told) == {e.key for e in results().values() if e.command.endswith("measure 01.digits")}
+
+
+def test_each_pixel_and_label_has_its_own_line_on_the_bill(splits):
+    few, model = splits.test[:5], chapter.labelled_pixelcnn(1)
+    lines = chapter.per_pixel(model, few)
+    p = torch.sigmoid(model(few.images, chapter.one_hot(few.labels)))[:, 0].detach()
+    by_hand = -torch.where(few.images[:, 0] == 1, p, 1 - p).log().double()
+    assert lines.shape == (5, 8, 8) and torch.allclose(lines, by_hand, rtol=1e-4)
+
+
+def test_the_exercise_takes_the_minutes_that_the_chapter_says():
+    root = Path(__file__).parents[1]
+    chapter_says = re.search(r"(\d+) more for the exercise", (root / "chapters/01_chain_rule.py").read_text())
+    exercise_says = re.search(r"points, (\d+) minutes", (root / "solutions/01_chain_rule.py").read_text())
+    assert chapter_says[1] == exercise_says[1]

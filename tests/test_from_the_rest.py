@@ -28,9 +28,9 @@ def test_the_pseudo_likelihood_adds_up_all_pixels(splits):
     assert torch.allclose(pseudo_nll(model, x).detach(), by_hand, rtol=1e-3)
 
 
-@pytest.mark.parametrize("penalty", [0.003, 0.03])
+@pytest.mark.parametrize("penalty", [0.003, 0.3])
 def test_the_regressions_are_fitted(splits, penalty):
     model = predict_from_the_rest(splits.train.images, penalty)
     loss = pseudo_nll(model, splits.train.images).mean() + penalty * model.weight.square().sum()
     slopes = torch.autograd.grad(loss, list(model.parameters()))
-    assert max(float(slope.abs().max()) for slope in slopes) < 0.01
+    assert max(float(slope.abs().max()) for slope in slopes) < 3e-3
