@@ -1,6 +1,7 @@
 """Chapter 03: every number of its closing table, and the relations its prose rests on."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from course_lib.experiments.chapter_03 import (
     WILD,
     beta_with_rate,
     gradient_draws,
+    key_of,
     live_vae,
     mean_over_pixels,
     standardised,
@@ -20,7 +22,7 @@ from course_lib.experiments.chapter_03 import (
     trained_vae,
     turned_world,
 )
-from course_lib.measurement.codes import encode_all
+from course_lib.measurement.codes import Codes, encode_all
 from course_lib.measurement.information import information_of
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
@@ -53,6 +55,54 @@ def test_exact_results_are_measured_again_and_agree(name):
     assert found
     for entry in found:
         assert entry.value == pytest.approx(result(entry.key).value, abs=2e-6)
+
+
+def test_a_wrong_formula_would_open_the_gaps_that_stand_at_nothing(monkeypatch):
+    kl, log_prob = DiagonalGaussian.kl_to_standard_normal, Gaussian.log_prob
+    assert chapter_03.quadrature_gap() == chapter_03.gaussian_gap() == 0
+    monkeypatch.setattr(DiagonalGaussian, "kl_to_standard_normal", lambda q: 1.01 * kl(q))
+    monkeypatch.setattr(Gaussian, "log_prob", lambda output, mu, x: log_prob(output, mu, x) + 0.01)
+    assert chapter_03.quadrature_gap() > 0.01 and chapter_03.gaussian_gap() > 0.5
+
+
+def test_what_a_code_is_measured_by_hand():
+    mu, log_var = torch.tensor([[3.0, 0.0], [-1.0, 0.0]]).double(), torch.tensor([[0.0, -9.0], [2.0, -9.0]]).double()
+    q = DiagonalGaussian(mu, log_var)
+    found = chapter_03.code_numbers(Codes(q, mu, q.kl_to_standard_normal(), mu.sum(1)))
+    variance = (1 + math.exp(2)) / 2
+    assert found["mean"] == pytest.approx(math.sqrt(10 / 4))
+    assert found["sd"] == pytest.approx(math.sqrt((variance + math.exp(-9)) / 2))
+    assert found["log_det"] == pytest.approx(math.log(4 + variance) - 9)
+    terms = [(9 + 1 - 1), (math.exp(-9) - 1 + 9), (1 + math.exp(2) - 1 - 2), (math.exp(-9) - 1 + 9)]
+    assert found["rate"] == pytest.approx(sum(terms) / 4)
+
+
+def test_the_vae_of_the_chapter_trained_again_lies_in_every_band():
+    vae = live_vae(1.0, 0)
+    for quantity, value in chapter_03.vae_numbers(vae, 0).items():
+        row = result(key_of("beta1", quantity))
+        assert abs(value - row.value) <= row.band, quantity
+    x = binary_digits("test")
+    rate = float(encode_all(vae, x, torch.Generator().manual_seed(9)).rate.mean())
+    assert chapter_03.rate_on_test(vae) == rate and chapter_03.nll_on_test(vae) == prior_grid_nll(vae, x).nats
+
+
+class Shows:
+    """A model that draws the pictures it was given."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+
+    def sample(self, count, generator):
+        return self.pictures[:count]
+
+
+def test_the_judge_reads_what_is_drawn_and_finds_noise_dearer_than_digits():
+    x = binary_digits("test")
+    digits_cost = chapter_03.draws_cost(Shows(x), seed=0)
+    assert digits_cost == pytest.approx(result("03.judge.test").value, abs=0.1)
+    noise = torch.bernoulli(x.mean(0).expand_as(x), generator=torch.Generator().manual_seed(0))
+    assert chapter_03.draws_cost(Shows(noise), seed=0) > digits_cost + 10
 
 
 @pytest.mark.parametrize("code_size", [1, 2])
@@ -205,17 +255,53 @@ def test_the_mean_silences_the_code_and_the_factor_is_the_number_of_pixels():
     silent, spoken, factor = (result(f"C11.mean.{key}") for key in ("weight1", "weight0.01", "factor"))
     assert silent.value + silent.band < 0.05 < spoken.value - spoken.band
     assert abs(factor.value - 64) <= factor.band < 64 / 4
-    assert beta_with_rate(chapter_03.rate_on_test(live_vae(1.0, 0))) == pytest.approx(1.0)
+    summed = {beta: result(key_of(f"beta{beta:g}", "rate")).value for beta in (0.3, 1.0, 3.0)}
+    assert abs(beta_with_rate(spoken.value, summed) / 0.01 - 64) < factor.band
 
 
-def test_a_rate_outside_the_sweep_is_refused():
-    with pytest.raises(ValueError, match="outside the sweep"):
-        beta_with_rate(50.0)
+def test_the_beta_of_a_rate_lies_on_a_straight_line_in_log_beta():
+    known = {4.0: 1.0, 1.0: 5.0, 16.0: 0.5}
+    for rate, beta in ((5.0, 1.0), (1.0, 4.0), (0.5, 16.0), (3.0, 2.0), (4.0, 4.0**0.25), (0.75, 8.0)):
+        assert beta_with_rate(rate, known) == pytest.approx(beta)
+    for rate in (5.1, 0.4):
+        with pytest.raises(ValueError, match="outside the sweep between beta = 1 and 16"):
+            beta_with_rate(rate, known)
 
 
-def swept(quantity):
-    by_name = {row.key.split(".", 1)[1]: row for row in results().values() if row.command.endswith("C19.sweep")}
-    return [by_name[f"beta{beta:g}.{quantity}"] for beta in BETAS]
+def swept(quantity, stage=""):
+    return [result(key_of(f"beta{beta:g}{stage}", quantity)) for beta in BETAS]
+
+
+def test_every_row_of_the_ledger_stands_under_the_name_its_chapter_looks_for():
+    sweeps = ("C19.sweep", "03.longer", "03.eight")
+    found = {key: row for key, row in results().items() if row.command.split()[-1] in sweeps and key != "03.judge.test"}
+    assert len(found) > 80
+    for key, row in found.items():
+        _, name, quantity = key.split(".", 1)[0], *key.split(".", 1)[1].rsplit(".", 1)
+        assert key == key_of(name, quantity) and row.claim == (key[:3] if key[0] == "C" else "")
+
+
+def test_the_band_is_three_spreads_and_no_less_than_the_least():
+    assert chapter_03.band_of([1.0, 2.0, 3.0], 0.5) == 3.0
+    assert chapter_03.band_of([1.0, 1.01, 0.99], 0.5) == 0.5
+    assert chapter_03.band_of([0.0, 4.3, 8.6], 0.5) == 13.0
+
+
+def test_bands_of_live_training_tell_each_beta_from_the_next():
+    """A confirmation that a neighbouring network would pass as well would confirm nothing."""
+    for quantity, betas in {
+        "rate": ("0.001", "1", "10"),
+        "mean": ("0.001", "1", "10"),
+        "sd": ("0.001", "1", "10"),
+        "information": ("0.001", "1"),
+        "log_det": ("0.001", "1"),
+        "nll": ("0.001", "1", "10"),
+    }.items():
+        rows = sorted((result(key_of(f"beta{beta}", quantity)) for beta in betas), key=lambda row: row.value)
+        assert all(low.value + low.band < high.value - high.band for low, high in zip(rows, rows[1:], strict=False))
+    for quantity in ("rate", "log_det", "nll", "draws"):
+        before, after = (result(key_of(f"beta0.001{stage}", quantity)) for stage in ("", ".standardised"))
+        assert before.value - after.value > max(before.band, after.band)
 
 
 def test_the_sweep_says_what_the_claims_table_says():
@@ -234,7 +320,7 @@ def test_the_sweep_says_what_the_claims_table_says():
 
 
 def test_posteriors_become_the_prior_as_beta_grows():
-    means, sds = ([result(f"C12.beta{b}.{q}").value for b in ("0.01", "1", "10")] for q in ("mean", "sd"))
+    means, sds = ([result(f"C12.beta{b}.{q}").value for b in ("0.001", "1", "10")] for q in ("mean", "sd"))
     assert means == sorted(means, reverse=True) and sds == sorted(sds)
     assert means[-1] < 0.05 and sds[-1] == pytest.approx(1, abs=0.01) and result("C12.beta10.rate").value < 0.01
 
@@ -271,20 +357,12 @@ def test_standardising_leaves_the_model_it_was_given_alone():
     assert all(torch.equal(before[name], value) for name, value in vae.state_dict().items())
 
 
-class Drawer:
-    """Draws training digits, `first` kinds in turn."""
-
-    def __init__(self, first):
-        train = digits(binary=True).train
-        self.pictures = torch.cat([train.images[train.labels == kind][:1] for kind in range(first)])
-
-    def sample(self, count, generator):
-        return self.pictures.repeat(count // len(self.pictures), 1, 1, 1)
-
-
 @pytest.mark.parametrize("first", [1, 2, 5, 10])
 def test_kinds_are_counted(first):
-    assert chapter_03.kinds_drawn(Drawer(first), seed=0) == pytest.approx(first, rel=1e-5)
+    train = digits(binary=True).train
+    one_of_each = torch.cat([train.images[train.labels == kind][:1] for kind in range(first)])
+    drawer = Shows(one_of_each.repeat(1000 // first, 1, 1, 1))
+    assert chapter_03.kinds_drawn(drawer, seed=0) == pytest.approx(first, rel=1e-5)
 
 
 def test_exploded_codes_draw_few_kinds_and_standardised_ones_as_many_as_the_elbo():
@@ -299,6 +377,34 @@ def test_late_in_training_the_judge_alone_would_be_fooled():
         [result(f"03.long.beta{b}.as_trained.{q}").value for b in ("1", "0.001")] for q in ("draws", "nll")
     )
     assert judged[1] < judged[0] and likely[1] > likely[0] + 3
+
+
+def test_standardised_no_smaller_beta_has_a_worse_likelihood_and_drawings_get_better():
+    nll, draws = (swept(quantity, ".standardised") for quantity in ("nll", "draws"))
+    one = BETAS.index(1.0)
+    for row in nll[:one]:
+        assert row.value < nll[one].value + row.spread
+    values = [row.value for row in draws[: one + 1]]
+    assert all(low < high + 0.1 for low, high in zip(values, values[1:], strict=False))
+    assert draws[one].value - draws[0].value > draws[one].spread
+    for quantity in ("nll", "draws"):
+        for before, after in zip(swept(quantity)[one + 1 :], swept(quantity, ".standardised")[one + 1 :], strict=True):
+            assert abs(before.value - after.value) < before.spread + after.spread
+
+
+def test_with_eight_numbers_too_standardising_mends_the_likelihood():
+    spoilt, mended = (result(key_of(f"eight.beta0.001.{s}", "refitted")) for s in ("as_trained", "standardised"))
+    elbo_s = result(key_of("eight.beta1.as_trained", "refitted"))
+    assert spoilt.value - mended.value > 2 * (spoilt.spread + mended.spread)
+    assert mended.value - elbo_s.value < mended.spread + elbo_s.spread
+
+
+def test_a_refitted_likelihood_learns_from_training_digits_and_is_read_on_test_digits(monkeypatch):
+    monkeypatch.setattr(chapter_03, "refit", lambda vae, x, *_, **__: ("refitted", vae, x))
+    monkeypatch.setattr(chapter_03, "iwae_nll", lambda model, x, *_: SimpleNamespace(nats=(model, x)))
+    (word, vae, learnt), read = chapter_03.refitted_nll("a VAE")
+    assert (word, vae) == ("refitted", "a VAE")
+    assert torch.equal(learnt, binary_digits("train")) and torch.equal(read, binary_digits("test"))
 
 
 def test_standardised_codes_draw_better_than_the_elbos_whatever_the_code_and_the_training():

@@ -17,6 +17,7 @@ from course_lib.measurement.information import information_of
 from course_lib.measurement.ledger import Claim, Result
 from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
 from course_lib.measurement.prior_grid import prior_grid_nll
+from course_lib.measurement.refit import refit
 from course_lib.measurement.worlds.linear_gaussian import Channel, Gaussian, LinearGaussianWorld, ppca
 from course_lib.models import outputs
 from course_lib.models.encoders import MLPEncoder
@@ -47,9 +48,12 @@ CLAIMS = (
         "C19",
         "Too little regularisation explodes the latent space: codes that do not overlap, and poor samples.",
         "Seen, all of it: rate and log det Cov grow, information reaches its ceiling, samples and likelihood suffer. "
-        "But it is where q(z) lies that spoils them, not the lack of overlap: codes brought to mean 0 and variance 1 "
-        "after training overlap as little as before, yet draw better than those of beta = 1 at no worse a likelihood. "
-        "At a minimum, any beta above 0 holds E z^2 at 1: a small one asks for narrow codes, not for far ones.",
+        "And the remedy that the article goes on to, holding the aggregate q(z) to the prior, meets the cause: the "
+        "same codes brought to mean 0 and variance 1 after training, overlapping as little as before, draw better "
+        "than those of beta = 1 at a likelihood as good. So where q(z) lies does the damage; on these digits, with "
+        "codes of two and of eight numbers, the lack of overlap does none that shows. At a minimum any beta above 0 "
+        "holds E z^2 at 1: a small one asks for narrow codes, not for far ones. That such codes are more entangled is "
+        "not tested here.",
     ),
 )
 BETAS = (0.0, 0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -140,102 +144,132 @@ def vae_numbers(vae: VAE, seed: int) -> dict[str, float]:
     x, generator = binary_digits("test"), torch.Generator().manual_seed(seed)
     codes = encode_all(vae, x, generator)
     found = code_numbers(codes) | {"distortion": float(distortion_per_image(vae, x, codes.z).mean())}
-    return found | {"nll": prior_grid_nll(vae, x).nats, "draws": draws_cost(vae, seed)}
+    return found | {"nll": nll_on_test(vae), "draws": draws_cost(vae, seed)}
 
 
 QUANTITIES = {
-    "rate": ("rate", NATS, 0.5),
+    "rate": ("rate", NATS, 0.3),
     "distortion": ("distortion", NATS, 0.8),
-    "information": ("I(x;z), ceiling 5.52", NATS, 0.4),
-    "log_det": ("log det Cov q(z)", "", 0.8),
-    "nll": ("test NLL (grid)", NATS, 0.9),
-    "draws": ("drawings, by the PixelCNN", NATS, 2.5),
-    "mean": ("distance of the posteriors' means from 0", "", 0.3),
-    "sd": ("standard deviation of the posteriors", "", 0.1),
+    "information": ("I(x;z), ceiling 5.52", NATS, 0.1),
+    "log_det": ("log det Cov q(z)", "", 0.3),
+    "nll": ("test NLL (grid)", NATS, 0.6),
+    "refitted": ("test NLL (IWAE bound, q refitted)", NATS, 0.6),
+    "draws": ("drawings, by the PixelCNN", NATS, 2.0),
+    "mean": ("distance of the posteriors' means from 0", "", 0.06),
+    "sd": ("standard deviation of the posteriors", "", 0.02),
 }
+REPAIRED = ("rate", "information", "log_det", "nll", "draws")
 OF_THE_CLAIM = {
-    "C19": [
-        (name, q)
-        for name in ("beta1", "beta0.001", "beta0.001.standardised")
-        for q in ("rate", "information", "log_det", "nll", "draws")
-    ],
-    "C12": [(f"beta{b}", q) for b in ("0.01", "1", "10") for q in ("rate", "mean", "sd")],
+    "C19": [(name, q) for name in ("beta1", "beta0.001", "beta0.001.standardised") for q in REPAIRED]
+    + [(f"eight.{name}", q) for name in ("beta1.as_trained", "beta0.001.standardised") for q in ("draws", "refitted")],
+    "C12": [(f"beta{b}", q) for b in ("0.001", "1", "10") for q in ("rate", "mean", "sd")],
 }
+
+
+def key_of(name: str, quantity: str) -> str:
+    """Where the ledger keeps a quantity of a trained VAE, such as "C19.beta1.nll": under its claim, or under 03."""
+    claim = next((c for c, pairs in OF_THE_CLAIM.items() if (name, quantity) in pairs), "03")
+    return f"{claim}.{name}.{quantity}"
+
+
+def band_of(values: list[float], least: float) -> float:
+    """Three spreads, or `least` where seeds agree closely: another CPU rounds otherwise, which is like another seed."""
+    return float(f"{max(least, 3 * float(torch.tensor(values).std())):.2g}")
 
 
 def rows(name: str, words: str, found: list[dict[str, float]], keep: tuple[str, ...] = ()) -> Iterator[Result]:
-    """One result for each quantity, over the seeds, with a band of three spreads, or more where seeds agree closely."""
-    for key in keep or found[0]:
-        label, unit, band = QUANTITIES[key]
-        values = [row[key] for row in found]
-        claim = next((c for c, pairs in OF_THE_CLAIM.items() if (name, key) in pairs), "")
-        band = float(f"{max(band, 3 * float(torch.tensor(values).std())):.1g}")
+    """One result for each quantity measured, or for those to `keep`, over the seeds."""
+    for quantity in keep or found[0]:
+        label, unit, least = QUANTITIES[quantity]
+        values, key = [row[quantity] for row in found], key_of(name, quantity)
+        claim = key.split(".")[0] if key.startswith("C") else ""
         about = dict(claim=claim, unit=unit, hardware=hardware("cpu"))
-        yield over_seeds(f"{claim or '03'}.{name}.{key}", f"{label}, {words}", values, band, **about)
+        yield over_seeds(key, f"{label}, {words}", values, band_of(values, least), **about)
 
 
 @cache
-def live_vae(beta: float, seed: int) -> VAE:
-    """The VAE of chapter 03 after 300 steps on black and white digits."""
-    return trained_vae(beta_vae(beta), binary_digits("train"), seed)
+def live_vae(beta: float, seed: int, plan: Plan = LIVE) -> VAE:
+    """The VAE of chapter 03, code of two numbers, after 300 steps on black and white digits, or as `plan` has it."""
+    return trained_vae(beta_vae(beta), binary_digits("train"), seed, plan=plan)
 
 
 def sweep() -> Iterator[Result]:
-    """C12, C19: the same VAE at eight weights of the rate, and the wildest of them with its codes standardised."""
+    """C12, C19: the same VAE at eight weights of the rate, as trained and with its codes standardised."""
     for beta in BETAS:
-        found = [vae_numbers(live_vae(beta, seed), seed) for seed in SEEDS]
-        yield from rows(f"beta{beta:g}", f"beta = {beta:g}", found)
-    for beta in (1.0, WILD):
-        found = [vae_numbers(standardised(live_vae(beta, seed), binary_digits("train")), seed) for seed in SEEDS]
-        yield from rows(f"beta{beta:g}.standardised", f"beta = {beta:g}, standardised", found)
+        vaes, name, words = [live_vae(beta, seed) for seed in SEEDS], f"beta{beta:g}", f"beta = {beta:g}"
+        tidied = [standardised(vae, binary_digits("train")) for vae in vaes]
+        yield from rows(name, words, list(map(vae_numbers, vaes, SEEDS)))
+        measure, keep = (vae_numbers, REPAIRED) if beta == WILD else (drawing_numbers, ())
+        yield from rows(f"{name}.standardised", f"{words}, standardised", list(map(measure, tidied, SEEDS)), keep)
     test = iwae_nll(cards.load("puzzle_b"), binary_digits("test"), 20, torch.Generator().manual_seed(0)).nats
     yield Result("03.judge.test", "", "what the PixelCNN says of test digits", test, NATS, band=0.1, seeds=(0,))
 
 
 def longer() -> Iterator[Result]:
-    """Ten times the training, and a code of eight numbers: does what was seen of standardised codes hold there?"""
+    """Ten times the training: does what was seen of standardised codes hold there?"""
+    for beta in (1.0, WILD):
+        trained = [live_vae(beta, seed, LONG) for seed in SEEDS]
+        yield from _before_and_after(f"long.beta{beta:g}", f"beta = {beta:g}, 3,000 steps", trained)
+
+
+def eight() -> Iterator[Result]:
+    """A code of eight numbers: does what was seen of standardised codes hold there?"""
     x = binary_digits("train")
     for beta in (1.0, WILD):
-        trained = [trained_vae(beta_vae(beta), x, seed, plan=LONG) for seed in SEEDS]
-        yield from _before_and_after(f"long.beta{beta:g}", f"beta = {beta:g}, 3,000 steps", trained, ("nll", "draws"))
         trained = [trained_vae(beta_vae(beta), x, seed, code_size=8) for seed in SEEDS]
-        yield from _before_and_after(f"eight.beta{beta:g}", f"beta = {beta:g}, code of 8", trained, ("draws",))
+        yield from _before_and_after(f"eight.beta{beta:g}", f"beta = {beta:g}, code of 8", trained)
 
 
-def _before_and_after(name: str, words: str, vaes: list[VAE], keep: tuple[str, ...]) -> Iterator[Result]:
-    x = binary_digits("train")
-    tidied = [standardised(vae, x) for vae in vaes]
+def _before_and_after(name: str, words: str, vaes: list[VAE]) -> Iterator[Result]:
+    tidied = [standardised(vae, binary_digits("train")) for vae in vaes]
     for stage, said, group in (("as_trained", "", vaes), ("standardised", ", standardised", tidied)):
-        found = [_drawing_numbers(vae, seed, keep) for vae, seed in zip(group, SEEDS, strict=True)]
-        yield from rows(f"{name}.{stage}", f"{words}{said}", found)
+        yield from rows(f"{name}.{stage}", f"{words}{said}", list(map(drawing_numbers, group, SEEDS)))
 
 
-def _drawing_numbers(vae: VAE, seed: int, keep: tuple[str, ...]) -> dict[str, float]:
-    found = {"draws": draws_cost(vae, seed)}
-    return found | ({"nll": prior_grid_nll(vae, binary_digits("test")).nats} if "nll" in keep else {})
+def drawing_numbers(vae: VAE, seed: int) -> dict[str, float]:
+    """What is drawn, by the judge, and the test NLL: by the grid, or for a long code by `refitted_nll`."""
+    likelihood = {"nll": nll_on_test} if vae.code_size <= 2 else {"refitted": refitted_nll}
+    return {"draws": draws_cost(vae, seed)} | {name: measure(vae) for name, measure in likelihood.items()}
+
+
+def nll_on_test(vae: VAE) -> float:
+    """-log p(x) of the black and white test digits by the grid of the prior, in nats per image."""
+    return prior_grid_nll(vae, binary_digits("test")).nats
+
+
+def refitted_nll(vae: VAE) -> float:
+    """-log p(x) of the test digits by the IWAE bound, K = 500, q learnt anew on training digits for this decoder.
+
+    An upper bound on average. Through the q that beta near 0 leaves behind, the same bound reads several times as much.
+    """
+    generator = torch.Generator().manual_seed(0)
+    fair = refit(vae, binary_digits("train"), generator, steps=1500, learning_rate=2e-3)
+    return iwae_nll(fair, binary_digits("test"), 500, generator).nats
 
 
 def kinds() -> Iterator[Result]:
     """How many kinds of digit are drawn, before and after codes are standardised, early and late in training."""
     x, about = binary_digits("train"), dict(unit="of 10", hardware=hardware("cpu"))
     for plan, beta in ((LIVE, 1.0), (LIVE, WILD), (LONG, WILD)):
-        vaes = [trained_vae(beta_vae(beta), x, seed, plan=plan) for seed in SEEDS]
+        vaes = [live_vae(beta, seed, plan) for seed in SEEDS]
         tidied = [standardised(vae, x) for vae in vaes]
         for stage, said, group in (("as_trained", "", vaes), ("standardised", ", standardised", tidied)):
             values = [kinds_drawn(vae, seed) for vae, seed in zip(group, SEEDS, strict=True)]
             key, quantity = f"03.kinds.steps{plan.steps}.beta{beta:g}.{stage}", f"kinds drawn, beta = {beta:g}{said}"
-            yield over_seeds(key, f"{quantity}, {plan.steps} steps", values, 1.5, **about)
+            yield over_seeds(key, f"{quantity}, {plan.steps} steps", values, band_of(values, 0.5), **about)
 
 
 def reduction() -> Iterator[Result]:
     """C11: a mean over pixels in place of the sum, with the whole KL and with a hundredth of it, and its true beta."""
     about = dict(claim="C11", hardware=hardware("cpu"))
-    for weight, words, band in ((1.0, "and the whole KL", 0.02), (0.01, "and 0.01 KL", 0.5)):
+    for weight, words, band in ((1.0, "and the whole KL", 0.02), (0.01, "and 0.01 KL", 0.3)):
         vaes = [trained_vae(mean_over_pixels(weight), binary_digits("train"), seed) for seed in SEEDS]
         rates, quantity = [rate_on_test(vae) for vae in vaes], f"rate, mean over pixels {words}"
         yield over_seeds(f"C11.mean.weight{weight:g}", quantity, rates, band, unit=NATS, **about)
-    betas, quantity = [beta_with_rate(rate) / 0.01 for rate in rates], "beta of equal rate, over the KL's weight"
-    yield over_seeds("C11.mean.factor", quantity, betas, 10.0, unit="(64 pixels)", **about)
+    known = [{beta: rate_on_test(live_vae(beta, seed)) for beta in (0.3, 1.0, 3.0)} for seed in SEEDS]
+    factors = [beta_with_rate(rate, summed) / 0.01 for rate, summed in zip(rates, known, strict=True)]
+    quantity = "beta of equal rate, over the KL's weight"
+    yield over_seeds("C11.mean.factor", quantity, factors, 10.0, unit="(64 pixels)", **about)
 
 
 def rate_on_test(vae: VAE) -> float:
@@ -243,13 +277,19 @@ def rate_on_test(vae: VAE) -> float:
     return float(encode_all(vae, binary_digits("test"), torch.Generator().manual_seed(0)).rate.mean())
 
 
-def beta_with_rate(rate: float) -> float:
-    """The beta at which the sweep of seed 0 has this rate, by a straight line in log beta between 0.3, 1 and 3."""
-    known = [(math.log(beta), rate_on_test(live_vae(beta, 0))) for beta in (0.3, 1.0, 3.0)]
-    for (left, high), (right, low) in zip(known, known[1:], strict=False):
-        if low <= rate <= high:
-            return math.exp(left + (high - rate) / (high - low) * (right - left))
-    raise ValueError(f"a rate of {rate:.2f} nats lies outside the sweep between beta = 0.3 and 3")
+def beta_with_rate(rate: float, known: dict[float, float]) -> float:
+    """The beta at which the summed loss has this rate, by a straight line in log beta between `known` pairs beta: rate.
+
+    Raises ValueError for a rate between no two of them.
+    """
+    pairs = sorted(known.items())
+    for (low, high_rate), (high, low_rate) in zip(pairs, pairs[1:], strict=False):
+        if low_rate <= rate <= high_rate:
+            share = (high_rate - rate) / (high_rate - low_rate)
+            return low * (high / low) ** share
+    raise ValueError(
+        f"a rate of {rate:.2f} nats lies outside the sweep between beta = {min(known):g} and {max(known):g}"
+    )
 
 
 def digits_as_gaussian() -> Gaussian:
@@ -377,9 +417,9 @@ def gradients() -> Iterator[Result]:
     """The variance of three estimators of the distortion's gradient in a trained VAE."""
     found = [gradient_variances(live_vae(1.0, seed), seed) for seed in SEEDS]
     ways = {
-        "path": ("by the path", 8.0),
-        "score": ("by the score", 3000.0),
-        "baseline": ("by score and baseline", 40.0),
+        "path": ("by the path", 6.0),
+        "score": ("by the score", 1500.0),
+        "baseline": ("by score and baseline", 35.0),
     }
     for way, (words, band) in ways.items():
         values, about = [row[way] for row in found], dict(unit="", hardware=hardware("cpu"))
@@ -418,6 +458,7 @@ EXPERIMENTS = {
     "C19.sweep": sweep,
     "C19.linear": linear_sweep,
     "03.longer": longer,
+    "03.eight": eight,
     "03.kinds": kinds,
     "03.gradients": gradients,
     "03.rotation": rotation,
