@@ -109,6 +109,25 @@ def test_blur_noise_and_strokes_are_told_apart_beyond_their_bands():
     assert noise.value - noise.band > strokes.value + strokes.band and strokes.value < 2 * written.value
 
 
+def test_the_largest_error_is_sought_in_every_order(monkeypatch):
+    asked = set()
+    monkeypatch.setattr(chapter, "chain", lambda p, order: asked.add(tuple(order)) or images.chain(p, order))
+    list(chapter.orders())
+    assert asked >= set(itertools.permutations(range(4)))
+
+
+@pytest.mark.parametrize("code", chapter.codes())
+def test_a_price_that_differs_for_one_code_is_reported(code, monkeypatch):
+    honest, wrong = images.conditional_total_correlation, chapter.codes()[code]
+
+    def off_by_half(joint):
+        return honest(joint) + 0.5 * torch.equal(joint, wrong)
+
+    monkeypatch.setattr(chapter, "conditional_total_correlation", off_by_half)
+    told = {entry.key: entry.value for entry in chapter.hints()}
+    assert told["C02.strokes.difference"] == pytest.approx(0.5 / math.log(2))
+
+
 # The world of strokes.
 
 
@@ -337,10 +356,12 @@ def test_the_live_experiment_reports_what_its_three_trainings_give(splits, monke
         paid = [float(-model.log_prob(test.images, z).mean()) for model in models]
         by_coins, *by_chain = (m.output.log_prob(m(test.images, z), test.images).mean(0) for m in (coins, *models))
         made = [model.sample(len(test), torch.Generator().manual_seed(seed), z) for seed, model in enumerate(models)]
+    alone = float(bill(coins, test).mean())
+    assert told["C02.digits.coins"].value == pytest.approx(alone, abs=1e-9)
     rows = [(chain - by_coins)[0].sum(1).tolist() for chain in by_chain]
     expected = {
         "C02.digits.pixelcnn": paid,
-        "C02.digits.price": [told["C02.digits.coins"].value - one for one in paid],
+        "C02.digits.price": [alone - one for one in paid],
         "01.digits.label_unknown": [float(chapter.label_unknown(model, test).mean()) for model in models],
         "01.digits.first_row": [saved[0] for saved in rows],
         "01.digits.least_row": [min(saved[1:]) for saved in rows],
