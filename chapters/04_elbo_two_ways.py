@@ -294,8 +294,8 @@ confirm("04.digits.iwae", bound[-1] - account.nll)
 confirm("04.digits.shortcut", shortcut[-1] - account.nll)
 
 # %% [markdown]
-# The bound errs on the safe side: a model is at least as good as it says, up to the noise of the draws. The shortcut is
-# the ELBO with Jensen's loss given back where it was not lost. Were $q$ the exact posterior, the ELBO would be
+# At $K = 1$ both are the $-\mathrm{ELBO}$, by drawing, and agree with the grid. The bound errs on the safe side: a model
+# is at least as good as it says, up to the noise of the draws. The shortcut is the ELBO with Jensen's loss given back where it was not lost. Were $q$ the exact posterior, the ELBO would be
 # $\log p(x)$ already, and the shortcut would lie above it; our encoder is near enough for the same to happen. A number
 # that flatters is worse than one that is off.
 #

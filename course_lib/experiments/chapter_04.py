@@ -54,7 +54,8 @@ CLAIMS = (
         "C20",
         "The ELBO's KL is taken picture by picture; the alternative compares the aggregate q(z) with the prior.",
         "True: the average KL is I(x;z) + KL(q(z), p(z)), all three measured; the alternative charges for the second "
-        "alone. Erratum: one sentence of the article has the aggregate match p(x); it is p(z), as its next paragraph says.",
+        "alone. Erratum: one sentence of the article has the aggregate match p(x); it is p(z), as its next paragraph "
+        "says.",
     ),
 )
 WORLDS = 100
