@@ -552,7 +552,7 @@ fig = image_grid(
     torch.cat(chances),
     columns=14,
     row_labels=["β = 1", "β = 0.001", "standardised"],
-    title="Fourteen codes of the prior: β = 0.001 repeats itself, unless standardised",
+    title="β = 0.001 repeats itself, unless it is standardised",
 )
 show(
     fig,
