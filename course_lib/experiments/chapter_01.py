@@ -52,9 +52,9 @@ CLAIMS = (
     Claim(
         "C03",
         "Generating every pixel from all the others is computationally infeasible.",
-        "True of tables, and of a chain of tables as well, smaller by about half the number of pixels; a network "
-        "affords either. True of drawing: no pixel can go first. But what rules it out as a model is another thing: "
-        "multiplied, all the conditionals on everything else sum to more than 1 unless the pixels are independent.",
+        "True of tables, and of a chain of tables too, about n/2 times smaller for n pixels; a network affords either. "
+        "True of drawing: no pixel can go first. But what rules it out as a model is another thing: multiplied, all "
+        "the conditionals on everything else sum to more than 1 unless the pixels are independent.",
     ),
 )
 BIT = math.log(2)
