@@ -14,10 +14,12 @@ from course_lib.experiments.chapter_04 import (
     log_mean,
     log_terms,
     mixed_posteriors,
+    mixture_in_gaussians,
     posterior_gaps,
     posterior_mixtures,
     random_linear,
     random_tables,
+    rate_two_ways,
     small_world,
     solved,
     two_ways_in_gaussians,
@@ -26,9 +28,10 @@ from course_lib.experiments.chapter_04 import (
     worst_difference,
 )
 from course_lib.measurement.ledger import result, results
+from course_lib.measurement.worlds.discrete import DiscreteWorld
 from course_lib.measurement.worlds.gaussian_pair import factor_model, gaussian_pair, strong_model
 from course_lib.measurement.worlds.humps import PICTURES, best_members, elbos, gaussian_family, hump_world
-from course_lib.measurement.worlds.linear_gaussian import Gaussian
+from course_lib.measurement.worlds.linear_gaussian import Channel, Gaussian, LinearGaussianWorld
 from course_lib.measurement.worlds.quadrature import gaussian_table, plane, solve, solved_world
 from course_lib.models.encoders import ConvEncoder
 from course_lib.models.factorised import FactorisedDecoder
@@ -99,6 +102,26 @@ def test_own_drawings_mix_to_the_prior_and_digits_do_not():
 
 def test_a_difference_between_two_ways_is_noticed():
     assert worst_difference(lambda seed: (torch.zeros(2), torch.tensor([0.0, seed])), seeds=3) == 2.0
+
+
+@pytest.mark.parametrize(
+    "owner, term, two_ways",
+    [
+        (DiscreteWorld, "distortion", two_ways_in_tables),
+        (DiscreteWorld, "rate", two_ways_in_tables),
+        (DiscreteWorld, "log_posterior", two_ways_in_tables),
+        (LinearGaussianWorld, "elbo", two_ways_in_gaussians),
+        (Gaussian, "kl", two_ways_in_gaussians),
+        (Gaussian, "kl", mixture_in_gaussians),
+        (DiscreteWorld, "rate", rate_two_ways(random_tables)),
+        (Channel, "information", rate_two_ways(random_linear)),
+        (Gaussian, "kl", rate_two_ways(random_linear)),
+    ],
+)
+def test_a_term_that_is_off_keeps_the_two_ways_apart(monkeypatch, owner, term, two_ways):
+    true = getattr(owner, term)
+    monkeypatch.setattr(owner, term, lambda *inputs: true(*inputs) + 0.1)
+    assert worst_difference(two_ways, seeds=2) == pytest.approx(0.1, abs=1e-9)
 
 
 @pytest.mark.parametrize("two_ways", [two_ways_in_tables, two_ways_in_gaussians])
@@ -277,6 +300,15 @@ def test_a_logarithm_of_means_is_taken_group_by_group():
     assert log_mean(logs, 1) == pytest.approx(float(logs.mean()))
     with pytest.raises(ValueError, match="take a divisor"):
         log_mean(logs, 3)
+
+
+def test_posteriors_mix_evenly_and_their_distance_is_the_written_out_sum():
+    world, _ = small_world()
+    joint = world.log_prior.exp()[:, None] * world.log_likelihood.exp()
+    by_hand = (joint / joint.sum(0)).mean(1)
+    mixture, gap = mixed_posteriors(world)
+    assert torch.allclose(mixture, by_hand, atol=1e-12)
+    assert gap == pytest.approx(float((by_hand * (by_hand / world.log_prior.exp()).log()).sum()), abs=1e-12)
 
 
 def test_mixed_posteriors_of_drawings_near_the_prior(vae):

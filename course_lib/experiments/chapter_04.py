@@ -184,7 +184,8 @@ def rate_two_ways(make: Callable[[int], tuple]) -> Callable[[int], tuple[Tensor,
     def two_ways(seed: int) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         world, q, data = make(seed)
         account = world.account(q, data)
-        return torch.tensor(account.rate).double(), torch.tensor(account.information + account.aggregate_gap).double()
+        parts = account.information + account.aggregate_gap
+        return torch.tensor(account.rate, dtype=torch.float64), torch.tensor(parts, dtype=torch.float64)
 
     return two_ways
 
