@@ -269,8 +269,8 @@ show(
 # closed form. It looks much the same, but the prior and $q$ are no longer inside the average. **Predict** on which side
 # of the true value, which our grid knows, each of the two ends up.
 #
-# We draw 300 codes for each digit. For $K = 3$ they make a hundred groups, for $K = 300$ one, so that all of them count
-# at every $K$.
+# We draw 300 codes for each digit and keep both parts of each log-weight, $\log p(x \mid z)$ and
+# $\log q(z \mid x) / p(z)$. For $K = 3$ the draws make a hundred groups, for $K = 300$ one: all count at every $K$.
 
 # %% tags=["nbval-ignore-output"]
 log_likelihood, log_ratio = log_terms(vae, x_test, 300, torch.Generator().manual_seed(1))
@@ -295,9 +295,9 @@ confirm("04.digits.shortcut", shortcut[-1] - account.nll)
 
 # %% [markdown]
 # At $K = 1$ both are the $-\mathrm{ELBO}$, by drawing, and agree with the grid. The bound errs on the safe side: a model
-# is at least as good as it says, up to the noise of the draws. The shortcut is the ELBO with Jensen's loss given back where it was not lost. Were $q$ the exact posterior, the ELBO would be
-# $\log p(x)$ already, and the shortcut would lie above it; our encoder is near enough for the same to happen. A number
-# that flatters is worse than one that is off.
+# is at least as good as it says, up to the noise of the draws. The shortcut is the ELBO with Jensen's loss given back
+# where it was not lost. Were $q$ the exact posterior, the ELBO would be $\log p(x)$ already, and the shortcut would lie
+# above it; our encoder is near enough for the same to happen. A number that flatters is worse than one that is off.
 #
 # Where $q$ is far from the posterior, as after training with objectives that do not ask it to be near, even many draws
 # miss what matters. Then one walks the draws from $q$ towards the posterior in small steps and multiplies up the weights
