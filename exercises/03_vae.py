@@ -24,6 +24,7 @@
 #
 # **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run the
 # cell, run the `check` below it: it answers at once, and when something is off it shows the smallest case that fails.
+# Below the check, folded, is the answer to the question that comes before it.
 # Stuck? `hint("03.kl_to_prior")` in a new cell opens one hint at a time: a nudge, a formula, a skeleton.
 #
 # Throughout, the encoder answers an image with the mean $\mu$ and the **logarithm of the variance**, `log_var`
@@ -68,18 +69,26 @@ def reparameterise(
 check("03.reparameterise", reparameterise)
 
 # %% [markdown]
+# <details><summary>What sigma is</summary>
+#
+# 1, and $e^{-1} \approx 0.37$. The network may answer with any real number, and the variance is positive all the same:
+# that is why it is asked for the logarithm.
+#
+# </details>
+
+# %% [markdown]
 # ## 2. The gradient that asks only for f(z)
 #
 # Difficulty 3 of 5 · 3 points · 15 minutes
 #
 # There is another way to learn from dice. We want the gradient of $\mathbb E_{q} f(z)$, and suppose $f$ has none of its
-# own: it is a score, a reward, a black box. With $\nabla q = q \, \nabla \log q$,
+# own: it is a cost that a black box charges for $z$. With $\nabla q = q \, \nabla \log q$,
 #
 # $$\nabla \, \mathbb E_q f(z) = \mathbb E_q \big[ f(z) \, \nabla \log q(z) \big] ,$$
 #
-# so every sample gives an estimate out of nothing but the value $f(z)$: the score-function estimator, also known as
-# REINFORCE (Williams, 1992). Here $q$ is one Gaussian, of which we have several samples; `mu` and `log_var` have one entry for each
-# dimension of the code.
+# so every sample gives an estimate out of $\nabla \log q(z)$, which is called the score of $z$, and the value $f(z)$
+# alone: the score-function estimator, also known as REINFORCE (Williams, 1992). Here $q$ is one Gaussian, of which we
+# have several samples; `mu` and `log_var` have one entry for each dimension of the code.
 #
 # **Before you write:** let $f$ be the same number everywhere. What is the exact gradient? What is a single sample's
 # estimate of it?
@@ -102,6 +111,14 @@ def score_gradient(
 
 # %% nbgrader={"grade": true, "grade_id": "03-score_gradient-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 check("03.score_gradient", score_gradient)
+
+# %% [markdown]
+# <details><summary>Where the cost is the same everywhere</summary>
+#
+# The exact gradient of a constant is 0. The estimate of one sample is that constant times its score, which is 0 only on
+# average: pure noise, and the more of it the larger the constant. That is what a baseline is for.
+#
+# </details>
 
 # %% [markdown]
 # ## 3. What a code costs, exactly
@@ -127,6 +144,13 @@ def kl_to_prior(mu: Float[Tensor, "batch code"], log_var: Float[Tensor, "batch c
 
 # %% nbgrader={"grade": true, "grade_id": "03-kl_to_prior-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 check("03.kl_to_prior", kl_to_prior)
+
+# %% [markdown]
+# <details><summary>Which costs more</summary>
+#
+# The mean: $\mu^2 / 2 = 0.5$ nats. Half the standard deviation costs $(1/4 - 1 + \log 4)/2 \approx 0.32$ nats.
+#
+# </details>
 
 # %% [markdown]
 # ## 4. What a code costs, by trying
@@ -161,6 +185,14 @@ def kl_by_sampling(
 check("03.kl_by_sampling", kl_by_sampling)
 
 # %% [markdown]
+# <details><summary>Whether it can be negative</summary>
+#
+# Yes: a sample may fall where the prior is denser than $q$. Only the expectation is never negative. Note that
+# $(z - \mu) / \sigma = \varepsilon$: the square in $\log q$ is that of the noise which we put in.
+#
+# </details>
+
+# %% [markdown]
 # ## 5. What is left to say
 #
 # Difficulty 2 of 5 · 2 points · 10 minutes
@@ -193,6 +225,14 @@ def gaussian_distortion(
 check("03.gaussian_distortion", gaussian_distortion)
 
 # %% [markdown]
+# <details><summary>How many nats, and whether that can be right</summary>
+#
+# $64 \, (\log 0.1 + \tfrac 1 2 \log 2 \pi) \approx -88.6$ nats, and yes: a density, unlike a probability, may exceed 1.
+# So a distortion of grey levels means something only beside another one of the same $x$ in the same units.
+#
+# </details>
+
+# %% [markdown]
 # ## 6. Which beta is it really?
 #
 # Difficulty 3 of 5 · 3 points · 15 minutes
@@ -206,8 +246,8 @@ check("03.gaussian_distortion", gaussian_distortion)
 # ```
 #
 # or the same with `sum()` in one place or in both. Each reduction runs over everything, the batch included, as torch's
-# do. There is no $\sigma$ in it and no $1/2$ before the square. We believe the decoder to be the Gaussian of task 5, with
-# a fixed $\sigma$. Then the loss is, up to a positive factor and an added constant,
+# do. There is no $\sigma$ in it and no $1/2$ before the square. We believe the decoder to be the Gaussian of task 5,
+# with a fixed $\sigma$. Then the loss is, up to a positive factor and an added constant,
 #
 # $$\frac 1 B \sum_{x} \Big[ \text{distortion}(x) + \beta \cdot \text{rate}(x) \Big] ,$$
 #
@@ -235,11 +275,19 @@ def implied_beta(
 check("03.implied_beta", implied_beta)
 
 # %% [markdown]
+# <details><summary>The program's beta</summary>
+#
+# $784 / (2 \cdot 20) = 19.6$. The program says 1. With $\sigma = 0.1$ it is 1,960.
+# And where one term is a sum and the other a mean, the size of the batch is a part of the model.
+#
+# </details>
+
+# %% [markdown]
 # ## What you have built: two ways to a gradient
 #
 # Both of your estimators are right on average. The cell below asks each for the same number: the gradient of
-# $\mathbb E \sum_d (z_d - 2)^2$ with respect to the first entry of $\mu$, at $\mu = 0$, $\sigma = 1$, where it is exactly
-# $-4$. The pathwise estimate goes through your `reparameterise` by autograd, the other through your `score_gradient`.
+# $\mathbb E \sum_d (z_d - 2)^2$ with respect to the first entry of $\mu$, at $\mu = 0$, $\sigma = 1$, where it is
+# exactly $-4$. The pathwise estimate goes through your `reparameterise` by autograd, the other through your `score_gradient`.
 #
 # **Predict:** how does the spread of each change as the code gets more dimensions?
 
@@ -276,11 +324,12 @@ with when_solved():
 # %% [markdown]
 # ## What you have built: a VAE
 #
-# An encoder and a decoder of two layers each, 1,297 handwritten digits, and no other loss than yours. It is trained
-# twice. The first program minimises distortion + rate. The second was to do the same, and its author wrote
-# `error.mean() + kl.mean()`; your `implied_beta` says what that means.
+# An encoder and a decoder of two layers each, 1,297 handwritten digits, and no other loss than yours. The first program
+# minimises distortion + rate. The second was to do the same, and its author wrote `error.mean() + kl.mean()`. That
+# holds two slips: the means, and the forgotten $1 / 2 \sigma^2$ before the square. Your `implied_beta` says what each
+# of them does to beta; the cells below print it, and train with neither slip, with either, and with both.
 #
-# **Predict:** what will the second program's reconstructions look like?
+# **Predict:** which of the two slips does more harm? What will the second program's reconstructions look like?
 
 # %%
 SIGMA, CODE, BATCH, PIXELS = 0.15, 8, 128, 64
@@ -317,11 +366,27 @@ def draw(images: Float[Tensor, "images 1 8 8"]) -> str:
     return "\n".join("    ".join("".join(2 * shades[level] for level in part) for part in row).rstrip() for row in rows)
 
 
+# %%
+with when_solved():
+    sizes, bare = (
+        (BATCH, PIXELS, CODE),
+        0.5**0.5,
+    )  # with this sigma, 2 sigma^2 = 1: nothing is missing before the square
+    BETAS = {
+        "neither slip": implied_beta(1.0, bare, "sum", "sum", *sizes),
+        "two means": implied_beta(1.0, bare, "mean", "mean", *sizes),
+        "no 1 / 2 sigma^2": implied_beta(1.0, SIGMA, "sum", "sum", *sizes),
+        "both": implied_beta(1.0, SIGMA, "mean", "mean", *sizes),
+    }
+    for slip, beta in BETAS.items():
+        print(f"{slip:16}  beta = {beta:5.1f}")
+    print(f"{BETAS['two means']:.1f} x {BETAS['no 1 / 2 sigma^2']:.1f} = {BETAS['both']:.1f}")
+
 # %% tags=["nbval-ignore-output"]
 with when_solved(), torch.random.fork_rng(devices=[]):
     x, generator = DATA.test.images, torch.Generator().manual_seed(1)
-    print("five digits that neither program has seen\n" + draw(x[:5]))
-    for beta in (1.0, implied_beta(1.0, SIGMA, "mean", "mean", BATCH, PIXELS, CODE)):
+    print("five digits that no program has seen\n" + draw(x[:5]))
+    for slip, beta in BETAS.items():
         encoder, decoder = train(beta)
         with torch.no_grad():
             mu, log_var = encoder(x).chunk(2, dim=1)
@@ -329,18 +394,20 @@ with when_solved(), torch.random.fork_rng(devices=[]):
             distortion = gaussian_distortion(x, decoder(z), SIGMA).mean()
             rate = kl_to_prior(mu, log_var).mean()
             tried = kl_by_sampling(mu, log_var, torch.randn(100, *mu.shape, generator=generator)).mean()
-            print(
-                f"\nbeta = {beta:.1f}: distortion {distortion:.1f} nats, rate {rate:.2f} nats ({tried:.2f} by sampling)"
-            )
-            print(draw(decoder(mu[:5])))
+            print(f"\n{slip}, beta = {beta:.1f}: distortion {distortion:.1f} nats, rate {rate:.2f} nats", end=" ")
+            print(f"({tried:.2f} by sampling)\n{draw(decoder(mu[:5]))}")
 
 # %% [markdown]
 # <details><summary>What happened to the second program</summary>
 #
-# At that $\beta$ a nat of rate costs more than it saves in distortion, so the rate goes to 0: every code is as good as
-# the prior, and every reconstruction looks like the mean of all digits. Nothing in the program looks wrong, its loss goes down,
-# and its author reports $\beta = 1$. A code gone quiet can be a matter of two means. Later chapters meet codes that go
-# quiet for deeper reasons; this one is worth ruling out first.
+# At its $\beta$ a nat of rate costs more than it saves in distortion, so the rate goes to 0: every code is as good as
+# the prior, and every reconstruction looks like the mean of all digits. The two means alone make $\beta$ the number of
+# pixels to each dimension of the code, and leave about a quarter of the rate. The forgotten $1 / 2 \sigma^2$ is the
+# larger slip of the two, and leaves a fraction of a nat. Together they multiply, and leave nothing.
+#
+# Nothing in the program looks wrong, its loss goes down, and its author reports $\beta = 1$. A code gone quiet can be a
+# matter of two means and a forgotten $2 \sigma^2$. Later chapters meet codes that go quiet for deeper reasons; this one
+# is worth ruling out first.
 #
 # </details>
 
@@ -348,7 +415,7 @@ with when_solved(), torch.random.fork_rng(devices=[]):
 # **To go on thinking**
 #
 # - Give the second program its due: which `kl_weight` makes its $\beta$ equal 1? Train it so, and compare.
-# - `SIGMA` is fixed. Try 0.5 and 0.05 with $\beta = 1$: what does the rate do, and why is a smaller sigma like a smaller
-#   $\beta$? Of two sigmas, which total of distortion + rate is lower, and may the two be compared?
+# - `SIGMA` is fixed. Try 0.5 and 0.05 with $\beta = 1$: what does the rate do, and why is a smaller sigma like a
+#   smaller $\beta$? Of two sigmas, which total of distortion + rate is lower, and may the two be compared?
 # - Subtract from $f(z)$ in the duel the mean of the *other* samples. What becomes of the spread at 100 dimensions, and
 #   why is its mean still right?

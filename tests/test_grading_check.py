@@ -161,6 +161,15 @@ def test_a_steady_mistake_is_held_against_the_right_answer_and_an_unsteady_one_a
     assert "expected" not in told
 
 
+def test_equal_numbers_in_unequal_shapes_are_shown_by_their_shapes(capsys):
+    right = find("03.kl_to_prior").reference
+    check("03.kl_to_prior", lambda mu, log_var: right(mu, log_var)[:, None])
+    told = capsys.readouterr().out
+    assert re.search(r"  expected +got\n  tensor \[1\] float64 +tensor \[1, 1\] float64\n", told)
+    check("03.kl_to_prior", lambda mu, log_var: 2 * right(mu, log_var)[:, None])
+    assert "  expected    got\n  3.40139     6.80278\n" in capsys.readouterr().out
+
+
 def test_kernels_of_one_weight_are_shown_as_one_table():
     shown = "\n".join(lines(torch.arange(9.0).reshape(3, 3, 1, 1)))
     assert shown == "0 1 2\n3 4 5\n6 7 8"

@@ -177,6 +177,8 @@ def answers(case: Case, outcome: Outcome, expected: Outcome) -> list[str]:
         got = [outcome.error.type] if outcome.error else lines(outcome.value, digits)
         if want != got:
             break
+    if want == got and kind_of(expected.value) != kind_of(outcome.value):
+        want, got = [kind_of(expected.value)], [kind_of(outcome.value)]
     return side_by_side([want, got], ("expected", "got"))
 
 

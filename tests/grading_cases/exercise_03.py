@@ -94,6 +94,15 @@ REPARAMETERISE_WRONG = [
     (growing, "changed_in_place"),
     (halving, "changed_in_place"),
     (adding, "changed_in_place"),
+    (lambda mu, log_var, eps: mu + torch.exp(log_var.clamp(-10, 10) / 2) * eps, "clamped"),
+    (lambda mu, log_var, eps: mu + torch.exp(log_var.clamp(-30, 20) / 2) * eps, "clamped"),
+    (lambda mu, log_var, eps: mu + torch.exp(log_var.clamp(max=2) / 2) * eps, "clamped"),
+    (lambda mu, log_var, eps: mu + torch.sqrt(log_var.exp() + 1e-8) * eps, "clamped"),
+    (lambda mu, log_var, eps: mu + 0.5 * log_var.exp() * eps, "half_outside"),
+    (lambda mu, log_var, eps: mu + torch.exp(2 * log_var) * eps, "exponent_doubled"),
+    (lambda mu, log_var, eps: mu + F.softplus(log_var) * eps, "softplus"),
+    (lambda mu, log_var, eps: mu + F.softplus(log_var).sqrt() * eps, "softplus"),
+    (lambda mu, log_var, eps: mu + log_var.abs().sqrt() * eps, "root_of_log_var"),
 ]
 
 
@@ -160,6 +169,13 @@ def density_trick(f_z, z, mu, log_var):
     return scores(mu_part, log_var_part)(f_z * q, z, mu, log_var)
 
 
+def f_inside(f_z, z, mu, log_var, half, constant):
+    """f before the square, and not before the constant beside it."""
+    f = f_z.unsqueeze(1)
+    square = (z - mu) ** 2 / log_var.exp()
+    return f * (z - mu) / log_var.exp(), f * square * half - constant
+
+
 def as_rewards(f_z):
     away = f_z - f_z.mean()
     return away / ((away.square().sum() / (len(f_z) - 1)).sqrt() + 1e-8)
@@ -205,6 +221,16 @@ SCORE_WRONG = [
     (lambda f, z, mu, v: torch.stack(by_formula(f, z, mu, v)), "stacked"),
     (lambda f, z, mu, v: by_formula(f - torch.mean(f), z, mu, v), "centred"),
     (density_trick, "density_differentiated"),
+    (lambda f, z, mu, v: (by_formula(f, z, mu, v)[0], log_var_part(z - mu, v)), "f_in_one_only"),
+    (lambda f, z, mu, v: (mu_part(z - mu, v), by_formula(f, z, mu, v)[1]), "f_in_one_only"),
+    (lambda f, z, mu, v: f_inside(f, z, mu, v, 0.5, 0.5), "f_on_square_only"),
+    (lambda f, z, mu, v: f_inside(f, z, mu, v, 0.5, 1), "f_on_square_only"),
+    (lambda f, z, mu, v: f_inside(f, z, mu, v, 1, 1), "f_on_square_only"),
+    (scores(mu_part, lambda d, v: ((d / v.exp()) ** 2 - 1) / 2), "log_var_as_log_deviation"),
+    (scores(mu_part, lambda d, v: (d**2 / v.exp() + 1) / 2), "one_added"),
+    (scores(mu_part, lambda d, v: (d**2 - v.exp()) / 2), "not_divided"),
+    (scores(lambda d, v: d / (2 * v.exp()), log_var_part), "mu_halved"),
+    (scores(lambda d, v: 2 * d / v.exp(), log_var_part), "mu_doubled"),
 ]
 
 
@@ -218,6 +244,10 @@ def as_in_every_tutorial(mu, log_var):
 def by_distributions(mu, log_var):
     q = Normal(mu, torch.exp(0.5 * log_var))
     return kl_divergence(q, Normal(torch.zeros_like(mu), torch.ones_like(mu))).sum(-1)
+
+
+def by_expm1(mu, log_var):
+    return ((mu**2).sum(1) + (torch.expm1(log_var) - log_var).sum(1)) / 2
 
 
 def by_sigma(mu, log_var):
@@ -289,6 +319,16 @@ KL_WRONG = [
     (lambda mu, v: 0.5 * (mu**2 + v.detach().exp() - 1 - v).sum(1), "part_detached"),
     (squaring, "changed_in_place"),
     (lambda mu, v: 0.5 * (mu.pow_(2) + v.exp() - 1 - v).sum(1), "changed_in_place"),
+    (by_distributions, "underflow"),
+    (lambda mu, v: kl_of(mu, v) / mu.shape[0], "divided_by_batch"),
+    (lambda mu, v: 0.5 * (mu**2 + v.exp() - 1 - torch.log(v.exp())).sum(1), "underflow"),
+    (lambda mu, v: (0.5 * (mu**2 + v.exp() - 1) - torch.log((v / 2).exp())).sum(1), "underflow"),
+    (lambda mu, v: kl_of(mu, v, lambda terms: terms.sum(1).squeeze()), "squeezed"),
+    (lambda mu, v: kl_of(mu, torch.clamp(v, min=-50)), "clamped"),
+    (lambda mu, v: 0.5 * (mu**2 + v.exp() - 1 - 0.5 * v).sum(1), "log_halved_twice"),
+    (lambda mu, v: 0.5 * (mu**2 + v**2 - 1 - v).sum(1), "log_var_as_deviation"),
+    (lambda mu, v: (0.5 * (mu**2 + v.exp()) - 1 - v).sum(1), "half_on_first"),
+    (lambda mu, v: (0.5 * mu**2 + 0.5 * v.exp() - 1 - 0.5 * v).sum(1), "one_whole"),
 ]
 
 
@@ -342,6 +382,14 @@ def fresh_noise(mu, log_var, eps):
     q = Normal(mu, (log_var / 2).exp())
     z = q.rsample((len(eps),))
     return (q.log_prob(z) - Normal(0, 1).log_prob(z)).sum(-1).mean(0)
+
+
+def by_densities(mu, log_var, eps, small=0.0, joint=False):
+    std = (log_var / 2).exp()
+    z = mu + std * eps
+    logs = (Normal(mu, std).log_prob(z), Normal(0.0, 1.0).log_prob(z))
+    q, p = ((log.sum(2, keepdim=True) if joint else log).exp() + small for log in logs)
+    return (q.log() - p.log()).sum(2).mean(0)
 
 
 def scaling_the_noise(mu, log_var, eps):
@@ -401,6 +449,21 @@ SAMPLING_WRONG = [
     (lambda mu, v, eps: by_log_probs(mu, v, torch.randn_like(eps)), "own_noise"),
     (lambda mu, v, eps: by_log_probs(mu, v, eps.mean(0)[None]), "noise_averaged"),
     (scaling_the_noise, "changed_in_place"),
+    (estimate(lambda r: r.sum(2).mean(0).clamp(min=0)), "negative_cut"),
+    (estimate(lambda r: F.relu(r.sum(2)).mean(0)), "negative_cut"),
+    (estimate(lambda r: F.relu(r).sum(2).mean(0)), "negative_cut"),
+    (estimate(lambda r: r.sum(2).mean(0).abs()), "absolute"),
+    (lambda mu, v, eps: by_densities(mu, v, eps), "underflow"),
+    (lambda mu, v, eps: by_densities(mu, v, eps, joint=True), "underflow"),
+    (lambda mu, v, eps: by_densities(mu, v, eps, small=1e-8), "underflow"),
+    (estimate(lambda r: r.exp().log().sum(2).mean(0)), "underflow"),
+    (lambda mu, v, eps: by_log_probs(mu, v.clamp(-10, 10), eps), "clamped"),
+    (lambda mu, v, eps: by_log_probs(mu, v.clamp(-30, 20), eps), "clamped"),
+    (estimate(lambda r: r.sum(2).mean(0).squeeze()), "squeezed"),
+    (estimate(lambda r: r.sum(2).mean(0, keepdim=True)), "axis_kept"),
+    (ratios(lambda z, mu, v, eps: z**2 / 2 - eps**2 - v), "half_in_one"),
+    (ratios(lambda z, mu, v, eps: z**2 - eps**2 / 2 - v / 2), "half_in_one"),
+    (ratios(lambda z, mu, v, eps: Normal(0, (v / 2).exp()).log_prob(z) - Normal(0, 1).log_prob(z)), "not_centred"),
 ]
 
 
@@ -445,6 +508,23 @@ def library_loss(x, x_hat, sigma):
 
 def constants_for_each_image(x, x_hat, sigma):
     return ((x - x_hat) ** 2).sum((1, 2, 3)) / (2 * sigma**2) + math.log(sigma) + half_log_2pi()
+
+
+def with_constants_of(count, log=math.log):
+    """The right scaled squared error, with constants for count(x) pixels."""
+
+    def answer(x, x_hat, sigma):
+        square = (x - x_hat).square().sum((1, 2, 3))
+        return square / (2 * sigma**2) + count(x) * log(math.sqrt(2 * math.pi) * sigma)
+
+    return answer
+
+
+def with_errors(errors):
+    """The right constants beside errors(pixels [batch, n], sigma)."""
+    return lambda x, x_hat, sigma: (
+        errors((x - x_hat).flatten(1), sigma) + x[0].numel() * math.log(math.sqrt(2 * math.pi) * sigma)
+    )
 
 
 def density_first(x, x_hat, sigma):
@@ -499,6 +579,28 @@ DISTORTION_WRONG = [
     (lambda x, x_hat, sigma: by_normal(x, x_hat.detach(), sigma), "detached"),
     (lambda x, x_hat, sigma: torch.from_numpy(by_normal(x, x_hat, sigma).numpy()), "detached"),
     (lambda x, x_hat, sigma: by_norm(x.sub_(x_hat), torch.zeros_like(x), sigma), "changed_in_place"),
+    (with_constants_of(lambda x: x.numel()), "constants_for_batch"),
+    (with_constants_of(lambda x: x.shape[0]), "constants_once"),
+    (lambda x, x_hat, sigma: by_normal(x, x_hat, sigma) / len(x), "divided_by_batch"),
+    (lambda x, x_hat, sigma: by_normal(x, x_hat, sigma).abs(), "absolute"),
+    (with_constants_of(lambda x: x.shape[-1] * x.shape[-2]), "constants_without_channels"),
+    (with_constants_of(lambda x: x[0].numel(), math.log10), "other_logarithm"),
+    (distortion(constants=lambda s: math.log2(s * math.sqrt(2 * math.pi))), "other_logarithm"),
+    (lambda x, x_hat, sigma: by_normal(x, x_hat, sigma).clamp(min=0), "negative_cut"),
+    (distortion(finish=lambda pixels: F.relu(pixels).sum((1, 2, 3))), "negative_cut"),
+    (lambda x, x_hat, sigma: by_normal(x, x_hat, sigma).squeeze(), "squeezed"),
+    (distortion(finish=lambda pixels: pixels.sum(-1)), "wrong_axes"),
+    (distortion(finish=lambda pixels: pixels.sum(0)), "wrong_axes"),
+    (distortion(finish=lambda pixels: pixels.sum(1)), "wrong_axes"),
+    (distortion(lambda d, s: d.abs() / (2 * s**2)), "not_squared"),
+    (distortion(lambda d, s: d.abs() / s), "not_squared"),
+    (distortion(lambda d, s: d / (2 * s**2)), "not_squared"),
+    (distortion(lambda d, s: d**2 / (4 * s**2)), "half_doubled"),
+    (with_errors(lambda d, s: d.norm(dim=1) / (2 * s**2)), "root_left"),
+    (with_errors(lambda d, s: d.sum(1) ** 2 / (2 * s**2)), "squared_after_sum"),
+    (with_errors(lambda d, s: d.square().sum() / (2 * s**2)), "sum_over_batch"),
+    (with_errors(lambda d, s: d.square().mean() / (2 * s**2)), "mean_of_square_only"),
+    (lambda x, x_hat, sigma: F.mse_loss(x_hat, x, reduction="sum"), "squared_error"),
 ]
 
 
@@ -540,6 +642,29 @@ def beta_by_table(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels
     if (error_reduction, kl_reduction) not in table:
         raise ValueError("no such reductions")
     return kl_weight * table[error_reduction, kl_reduction] / 2 / sigma**2
+
+
+def beta_by_keys(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code):
+    of_errors = {"sum": 1, "mean": batch * pixels}[error_reduction]
+    of_kls = {"sum": 1, "mean": batch * code}[kl_reduction]
+    return kl_weight * of_errors / of_kls / (2 * sigma**2)
+
+
+def beta_by_branches(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code):
+    if error_reduction == "sum":
+        of_errors = 1
+    elif error_reduction == "mean":
+        of_errors = batch * pixels
+    if kl_reduction == "sum":
+        of_kls = 1
+    elif kl_reduction == "mean":
+        of_kls = batch * code
+    return kl_weight * of_errors / of_kls / (2 * sigma**2)
+
+
+def asserting(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code):
+    assert error_reduction in ("sum", "mean") and kl_reduction in ("sum", "mean")
+    return by_factors(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code)
 
 
 def beta(pixels_factor=None, code_factor=None, scale=None, check=True):
@@ -603,13 +728,26 @@ BETA_WRONG = [
     (lambda w, s, e, k, b, n, c: beta()(w, s, e, k, b, c, n), "counts_exchanged"),
     (lambda w, s, e, k, b, n, c: beta()(w, s, e, k, 1, 1, 1) * n / c, "always_means"),
     (beta(lambda b, n: 1 / n, lambda b, n: 1 / n), "pixels_inverted"),
+    (beta(lambda b, n: b, lambda b, n: 1 / b), "mean_over_batch_only"),
+    (beta(lambda b, n: n / b, lambda b, n: b / n), "batch_inverted"),
+    (beta(code_factor=lambda b, n: n / b), "code_inverted"),
+    (beta(lambda b, n: n, lambda b, n: n), "code_inverted"),
+    (beta(lambda b, n: n, lambda b, n: 1), "kl_mean_ignored"),
+    (beta(code_factor=lambda b, n: 1), "kl_mean_ignored"),
+    (beta(pixels_factor=lambda b, n: 1), "error_mean_ignored"),
+    (beta(lambda b, n: 1, lambda b, n: 1 / n), "error_mean_ignored"),
+    (beta(scale=lambda s: (2 * s) ** 2), "two_squared"),
+    (beta(scale=lambda s: 2 * math.pi * s**2), "constant_in_scale"),
+    (beta_by_keys, "other_exception"),
+    (beta_by_branches, "other_exception"),
+    (asserting, "other_exception"),
 ]
 
 
 RIGHT = {
     "03.reparameterise": [with_std, by_root, by_addcmul, number_by_number],
     "03.score_gradient": [by_formula, by_standard_numbers, by_autograd, sample_by_sample],
-    "03.kl_to_prior": [as_in_every_tutorial, by_distributions, by_sigma, image_by_image],
+    "03.kl_to_prior": [as_in_every_tutorial, by_expm1, by_sigma, image_by_image],
     "03.kl_by_sampling": [by_log_probs, with_constants_cancelled, one_sample_at_a_time],
     "03.gaussian_distortion": [by_normal, by_norm, by_mse, by_double_normal],
     "03.implied_beta": [by_factors, by_autograd_beta, beta_by_table, beta()],

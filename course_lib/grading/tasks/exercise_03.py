@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+from torch.nn.functional import softplus
 
 from course_lib.grading.comparing import compare
 from course_lib.grading.specs import Leaf
@@ -101,6 +103,38 @@ def in_place(answer: Callable, *positions: int) -> tuple[Mistake, ...]:
     return tuple(Mistake("changed_in_place", said, changing(answer, position)) for position in positions)
 
 
+def squeezed(answer: Callable) -> Mistake:
+    return Mistake(
+        "squeezed",
+        "the values are right, and where there is one image its axis is lost: an axis of length one was squeezed away. "
+        "One number an image is asked for, however few the images.",
+        lambda *arguments: answer(*arguments).squeeze(),
+    )
+
+
+def divided(answer: Callable) -> Mistake:
+    return Mistake(
+        "divided_by_batch",
+        "every image's value is divided by the number of images. That belongs to the loss, a mean over the batch; here "
+        "each image has a number of its own, whatever others stand beside it.",
+        lambda first, *rest: answer(first, *rest) / len(first),
+    )
+
+
+def clamped(diagnosis: str, answer: Callable) -> tuple[Mistake, ...]:
+    """The answer with log_var kept within bounds, from below and from above."""
+    lows, highs = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15, 16, 18, 20, 25, 30, 40, 50), (2, 3, 4, 5, 6, 8, 10, 15, 20)
+    bounds = [(-low, None) for low in lows] + [(None, high) for high in highs]
+    return tuple(
+        Mistake(
+            "clamped",
+            diagnosis,
+            lambda mu, log_var, *rest, low=low, high=high: answer(mu, log_var.clamp(low, high), *rest),
+        )
+        for low, high in bounds
+    )
+
+
 # Reparameterisation
 
 
@@ -112,17 +146,23 @@ def reparameterise(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 def noisy_cases(generator: torch.Generator, with_samples: bool) -> Iterator[Case]:
     """Codes and their noise: [batch, code], and [samples, batch, code] for the noise where there are samples."""
 
+    def single(mu: float, log_var: float, eps: float) -> tuple[Tensor, ...]:
+        return numbers(mu), numbers(log_var), numbers(eps, shape=(1, 1, 1) if with_samples else (1, 1))
+
     def drawn(batch: int, code: int, samples: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
         noise = (samples, batch, code) if with_samples else (batch, code)
         codes = (normal(generator, batch, code, dtype=dtype) for _ in range(2))
         return *codes, normal(generator, *noise, dtype=dtype)
 
-    one = numbers(1), numbers(VARIANCE_9), numbers(2, shape=(1, 1, 1) if with_samples else (1, 1))
-    yield twice(*one, kind="agree")
-    yield case(*one, about="mean 1, variance 9, noise 2")
+    yield twice(*single(1, VARIANCE_9, 2), kind="agree")
+    yield case(*single(1, VARIANCE_9, 2), about="mean 1, variance 9, noise 2")
+    if with_samples:
+        yield case(*single(1, 0, -1), about="one sample, and it falls where the prior is denser than q")
     for sizes in ((2, 3, 5), (3, 1, 2), (1, 4, 3)):
         yield case(*drawn(*sizes))
-    for sizes in ((3, 2, 1), (4, 4, 4), (2, 5, 3), (5, 2, 2)):
+    yield case(*single(0, -60, 2), about="a very narrow code: the standard deviation is exp(-30)")
+    yield case(*single(0, 30, 2), about="a very wide code: the standard deviation is exp(15)")
+    for sizes in ((3, 2, 1), (4, 4, 4), (2, 5, 3), (5, 2, 2), (1, 1, 2), (2, 2, 1)):
         yield twice(*drawn(*sizes))
     yield twice(*drawn(3, 2, 4, torch.float32))
 
@@ -138,6 +178,10 @@ def reparameterise_cases(generator: torch.Generator) -> Iterator[Case]:
 OWN_NOISE = (
     "eps is not used: the function draws noise of its own, so two calls with the same eps differ. The noise comes in "
     "from outside; that is what makes z a plain function of mu and log_var."
+)
+WIDTH_BOUNDED = (
+    "the width is kept within bounds: log_var is clamped, or a small number added to the variance or to its root. In "
+    "training that may help; here z = mu + sigma * eps is asked for at any log_var, and exp needs no help."
 )
 LOG_OF_VARIANCE = "log_var is the logarithm of the variance, and the standard deviation is its square root: "
 REPARAMETERISE_MISTAKES = (
@@ -156,6 +200,30 @@ REPARAMETERISE_MISTAKES = (
         "the noise is multiplied by the variance (or log_var was read as the log of the standard deviation). What does "
         "a half in the exponent do?",
         lambda mu, log_var, eps: mu + log_var.exp() * eps,
+    ),
+    Mistake(
+        "half_outside",
+        LOG_OF_VARIANCE + "here the half stands before the exponential, where it halves the variance.",
+        lambda mu, log_var, eps: mu + log_var.exp() / 2 * eps,
+    ),
+    Mistake(
+        "exponent_doubled",
+        LOG_OF_VARIANCE + "log_var is doubled here, which squares the variance instead of taking its root.",
+        lambda mu, log_var, eps: mu + torch.exp(2 * log_var) * eps,
+    ),
+    *(
+        Mistake(
+            "softplus",
+            "softplus makes a number positive, and so would many functions. log_var is a logarithm, though, and what "
+            "undoes a logarithm is the exponential.",
+            lambda mu, log_var, eps, width=width: mu + width(log_var) * eps,
+        )
+        for width in (softplus, lambda v: softplus(v).sqrt(), lambda v: softplus(v / 2), lambda v: softplus(v) / 2)
+    ),
+    Mistake(
+        "root_of_log_var",
+        LOG_OF_VARIANCE + "here the root is taken of the size of the logarithm, as if it were the variance.",
+        lambda mu, log_var, eps: mu + log_var.abs().sqrt() * eps,
     ),
     Mistake(
         "root_of_log_var",
@@ -211,6 +279,15 @@ REPARAMETERISE_MISTAKES = (
         "mean_detached",
         "the values are right, and the gradient arrives at log_var alone: mu was cut off on the way.",
         cut(reparameterise, 0),
+    ),
+    *clamped(WIDTH_BOUNDED, reparameterise),
+    *(
+        Mistake("clamped", WIDTH_BOUNDED, lambda mu, log_var, eps, k=k: mu + (log_var.exp() + 10.0**-k).sqrt() * eps)
+        for k in range(3, 13)
+    ),
+    *(
+        Mistake("clamped", WIDTH_BOUNDED, lambda mu, log_var, eps, k=k: mu + ((log_var / 2).exp() + 10.0**-k) * eps)
+        for k in range(3, 13)
     ),
     *in_place(reparameterise, 0, 1, 2),
 )
@@ -312,6 +389,24 @@ def uncentred(in_mu: bool, in_log_var: bool) -> Callable:
     return answer
 
 
+def halves_weighted(in_mu: bool, in_log_var: bool) -> Callable:
+    """Gradients of log q of which only one is weighted by f."""
+
+    def answer(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+        weighted, bare = (score_gradient(f, z, mu, log_var) for f in (f_z, torch.ones_like(f_z)))
+        return tuple((weighted if yes else bare)[i] for i, yes in enumerate((in_mu, in_log_var)))
+
+    return answer
+
+
+def f_on_square_only(half: float, constant: float) -> Callable:
+    def answer(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+        of_mu, _ = score_gradient(f_z, z, mu, log_var)
+        return of_mu, half * f_z[:, None] * (z - mu) ** 2 / log_var.exp() - constant
+
+    return answer
+
+
 def standardised(f_z: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     away = f_z - f_z.mean()
     spread = ((away**2).sum() / (len(f_z) - 1)).sqrt()  # torch's std warns where there is one sample
@@ -335,6 +430,37 @@ SCORE_MISTAKES = (
         "f_missing",
         "these are the scores, the gradients of log q, not yet weighted by f(z). Their mean is zero whatever f is.",
         lambda f_z, z, mu, log_var: score_gradient(torch.ones_like(f_z), z, mu, log_var),
+    ),
+    Mistake(
+        "f_in_one_only",
+        "the gradient with respect to log_var is not weighted by f(z); the one with respect to mu is. Both are f(z) "
+        "times a gradient of log q(z).",
+        halves_weighted(True, False),
+    ),
+    Mistake(
+        "f_in_one_only",
+        "the gradient with respect to mu is not weighted by f(z); the one with respect to log_var is. Both are f(z) "
+        "times a gradient of log q(z).",
+        halves_weighted(False, True),
+    ),
+    *(
+        Mistake(
+            "f_on_square_only",
+            "in the second, f(z) weighs the square and not the constant beside it: a bracket. f(z) multiplies the "
+            "whole gradient of log q(z).",
+            f_on_square_only(half, constant),
+        )
+        for half, constant in ((0.5, 0.5), (0.5, 1.0), (1.0, 1.0))
+    ),
+    Mistake(
+        "mu_halved",
+        "the gradient with respect to mu is half as large as it should be: the derivative of the square brings a 2.",
+        scored(lambda away, log_var: score_of_mu(away, log_var) / 2, score_of_log_var),
+    ),
+    Mistake(
+        "mu_doubled",
+        "the gradient with respect to mu is twice too large: the exponent of a Gaussian carries a half.",
+        scored(lambda away, log_var: 2 * score_of_mu(away, log_var), score_of_log_var),
     ),
     *other_width(
         "variance_missing",
@@ -360,7 +486,8 @@ SCORE_MISTAKES = (
     ),
     *other_width(
         "log_var_as_log_deviation",
-        "the variance is squared: log_var is read as the log of the standard deviation.",
+        "the variance is squared: log_var is read as the log of the standard deviation, or the division by the "
+        "variance has got under the square.",
         lambda log_var: torch.exp(2 * log_var),
     ),
     Mistake(
@@ -389,6 +516,18 @@ SCORE_MISTAKES = (
         "minus_one_whole",
         "the half covers only the square: the normalising constant of a Gaussian holds log_var with a half as well.",
         lambda away, log_var: 0.5 * away**2 / log_var.exp() - 1,
+    ),
+    of_log_var(
+        "one_added",
+        "the sign of the 1 in the second. A wider Gaussian is lower, so log q falls by its normalising constant as "
+        "log_var grows; only so do the scores average to zero.",
+        lambda away, log_var: 0.5 * (away**2 / log_var.exp() + 1),
+    ),
+    of_log_var(
+        "not_divided",
+        "the second is too large by the variance: the distance is compared with the variance by a difference, and not "
+        "divided by it.",
+        lambda away, log_var: 0.5 * (away**2 - log_var.exp()),
     ),
     of_log_var(
         "sign_of_log_var",
@@ -512,6 +651,7 @@ def kl_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(at_prior, at_prior.clone(), about="the first image's q is the prior: it costs nothing")
     narrow = numbers(-40, 6, -33, 2, shape=(2, 2))
     yield case(numbers(0, 1, -2, 0, shape=(2, 2)), narrow, about="codes as narrow as exp(-20), and wide ones")
+    yield case(numbers(0), numbers(-1600), about="a code so narrow that its width, exp(-800), is rounded to 0")
     for batch, code in ((2, 3), (3, 2)):
         leaves = (Leaf(normal(generator, batch, code)) for _ in range(2))
         about = "the gradient of the sum of all KLs with respect to mu, and below it with respect to log_var"
@@ -531,9 +671,15 @@ PART_DETACHED = (
     "the values are right, and one of the two places where log_var stands is cut off from its gradient: the encoder "
     "would be pulled to the wrong width."
 )
+SMALL = (*range(2, 13), 16, 20, 30, 38)
 CLAMPED = (
     "log_var is clamped (or a small number added to the variance): a code that is almost a point then costs less than "
     "it does. The formula needs no protection, since log_var itself stands in it."
+)
+LOG_OF_EXP = (
+    "the variance or its root is formed first and the logarithm taken after, as torch.distributions does too. Where "
+    "log_var is very negative, its exponential is rounded to 0: the code's price comes out endless, or torch refuses "
+    "the width. The logarithm of the variance is what you were given."
 )
 KL_MISTAKES = (
     Mistake(
@@ -579,6 +725,22 @@ KL_MISTAKES = (
         "half_on_first",
         "the factor 1/2 covers only a part of the terms: a bracket.",
         from_terms(lambda mu, log_var: 0.5 * mu**2 + log_var.exp() - 1 - log_var),
+    ),
+    Mistake(
+        "half_on_first",
+        "the factor 1/2 covers only the first two terms: a bracket.",
+        from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp()) - 1 - log_var),
+    ),
+    Mistake(
+        "one_whole",
+        "the 1 has no half, and the other terms have: where q is the prior, the KL must be 0. What do you get there?",
+        from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - log_var) - 1),
+    ),
+    Mistake(
+        "log_halved_twice",
+        "log_var carries a half inside the bracket as well. log sigma^2 is what belongs there, and log_var is that "
+        "already.",
+        from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var / 2)),
     ),
     Mistake(
         "log_half_missing",
@@ -647,6 +809,11 @@ KL_MISTAKES = (
         from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var**2 - 1) - log_var.log()),
     ),
     Mistake(
+        "log_var_as_deviation",
+        "log_var is squared where the variance belongs. It is the variance's logarithm: what undoes a logarithm?",
+        from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var**2 - 1 - log_var)),
+    ),
+    Mistake(
         "log_var_as_log_deviation",
         "log_var is read as the log of the standard deviation: the variance comes out squared.",
         from_terms(lambda mu, log_var: kl_terms(mu, 2 * log_var)),
@@ -679,11 +846,11 @@ KL_MISTAKES = (
     ),
     *(
         Mistake("clamped", CLAMPED, lambda mu, log_var, low=low: kl_to_prior(mu, log_var.clamp(min=-low)))
-        for low in (4, 5, 6, 7, 8, 10, 12, 15, 20, 30)
+        for low in (4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 50, 80, 100)
     ),
     *(
         Mistake("clamped", CLAMPED, lambda mu, log_var, k=k: kl_to_prior(mu, (log_var.exp() + 10.0**-k).log()))
-        for k in range(2, 13)
+        for k in SMALL
     ),
     *(
         Mistake(
@@ -691,8 +858,20 @@ KL_MISTAKES = (
             CLAMPED,
             from_terms(lambda mu, log_var, k=k: 0.5 * (mu**2 + log_var.exp() - 1 - (log_var.exp() + 10.0**-k).log())),
         )
-        for k in range(2, 13)
+        for k in SMALL
     ),
+    Mistake(
+        "underflow",
+        LOG_OF_EXP,
+        from_terms(lambda mu, log_var: 0.5 * (mu**2 + log_var.exp() - 1 - log_var.exp().log())),
+    ),
+    Mistake(
+        "underflow",
+        LOG_OF_EXP,
+        from_terms(lambda mu, log_var: kl_divergence(Normal(mu, torch.exp(log_var / 2)), Normal(0.0, 1.0))),
+    ),
+    squeezed(kl_to_prior),
+    divided(kl_to_prior),
     Mistake("detached", DETACHED, no_grad(kl_to_prior)),
     Mistake("detached", DETACHED, lambda mu, log_var: torch.from_numpy(kl_to_prior(mu, log_var).numpy())),
     Mistake("width_detached", "the values are right, and no gradient arrives at log_var.", cut(kl_to_prior, 1)),
@@ -748,6 +927,19 @@ def prior(z: Tensor) -> Tensor:
     return -0.5 * (z**2 + LOG_2PI)
 
 
+def densities_first(z: Tensor, mu: Tensor, log_var: Tensor, small: float) -> Tensor:
+    """log q - log p by way of the densities, with a small number to keep the logarithm finite."""
+    return torch.log(log_normal(z, mu, log_var).exp() + small) - torch.log(prior(z).exp() + small)
+
+
+DENSITY_FIRST = (
+    "the densities are computed first and their logarithms after. A density far from its centre is rounded to 0, whose "
+    "logarithm is minus infinity, or that of whatever was added against it: write the logarithms down directly."
+)
+WIDTH_BOUNDED_TOO = (
+    "log_var is clamped: a code that is almost a point, or a very wide one, then has another price than its own. The "
+    "logarithms are finite for any log_var."
+)
 SAMPLING_MISTAKES = (
     Mistake(
         "closed_form",
@@ -776,6 +968,11 @@ SAMPLING_MISTAKES = (
     ),
     reduced(
         "code_left", "the dimensions of the code are not added up: [batch] is asked for.", lambda ratios: ratios.mean(0)
+    ),
+    reduced(
+        "axis_kept",
+        "the mean has left its axis behind, with length one: [batch] is asked for.",
+        lambda ratios: ratios.sum(2).mean(0, keepdim=True),
     ),
     reduced(
         "wrong_axis",
@@ -838,6 +1035,24 @@ SAMPLING_MISTAKES = (
         "mean of log q(z) - log p(z).",
         lambda ratios: ((-ratios.sum(2)).exp() - 1 + ratios.sum(2)).mean(0),
     ),
+    *(
+        reduced(
+            "negative_cut",
+            "what is below 0 is cut off. A KL is never negative, yet an estimate of it may be, and a single sample's "
+            "term often is: to cut it off is to bias the mean.",
+            cut_off,
+        )
+        for cut_off in (
+            lambda ratios: ratios.sum(2).mean(0).clamp(min=0),
+            lambda ratios: ratios.sum(2).clamp(min=0).mean(0),
+            lambda ratios: ratios.clamp(min=0).sum(2).mean(0),
+        )
+    ),
+    reduced(
+        "absolute",
+        "the size of the mean is returned, without its sign. A KL is never negative, yet an estimate of it may be.",
+        lambda ratios: ratios.sum(2).mean(0).abs(),
+    ),
     reduced("bits", "these are bits. The contract asks for nats.", lambda ratios: ratios.sum(2).mean(0) / math.log(2)),
     ratio(
         "log_det_missing",
@@ -868,6 +1083,21 @@ SAMPLING_MISTAKES = (
         "half_missing",
         "the factor 1/2 is missing in both exponents.",
         lambda z, mu, log_var, eps: -(eps**2) - log_var + z**2,
+    ),
+    ratio(
+        "half_in_one",
+        "log q has lost its factor 1/2, and log p has it.",
+        lambda z, mu, log_var, eps: -(eps**2) - log_var + 0.5 * z**2,
+    ),
+    ratio(
+        "half_in_one",
+        "log p has lost its factor 1/2, and log q has it.",
+        lambda z, mu, log_var, eps: -0.5 * (eps**2 + log_var) + z**2,
+    ),
+    ratio(
+        "not_centred",
+        "in log q, z stands where its distance from the mean belongs: q is centred at mu.",
+        lambda z, mu, log_var, eps: log_normal(z, 0.0, log_var) - prior(z),
     ),
     ratio(
         "prior_at_noise",
@@ -947,6 +1177,14 @@ SAMPLING_MISTAKES = (
         "the densities are taken at the mean: no sample was drawn.",
         lambda z, mu, log_var, eps: log_ratio(mu + 0 * eps, mu, log_var, eps),
     ),
+    *(
+        ratio(
+            "underflow", DENSITY_FIRST, lambda z, mu, log_var, eps, small=small: densities_first(z, mu, log_var, small)
+        )
+        for small in (0.0, *(10.0**-k for k in range(4, 17)), 1e-20, 1e-30)
+    ),
+    *clamped(WIDTH_BOUNDED_TOO, kl_by_sampling),
+    squeezed(kl_by_sampling),
     Mistake("own_noise", OWN_NOISE, lambda mu, log_var, eps: kl_by_sampling(mu, log_var, torch.randn_like(eps))),
     Mistake(
         "noise_averaged",
@@ -975,8 +1213,8 @@ def distortion_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(numbers(1, shape=pixel), numbers(0, shape=pixel), 0.5, about="one pixel, off by 1")
     for shape, sigma, dtype in (
         ((1, 1, 1, 3), 2.0, torch.float64),
-        ((2, 3, 2, 4), 0.3, torch.float64),
-        ((3, 2, 5, 1), 1.5, torch.float64),
+        ((3, 3, 2, 4), 0.3, torch.float64),
+        ((2, 2, 5, 1), 1.5, torch.float64),
         ((3, 3, 3, 3), 1.0, torch.float64),
         ((4, 1, 8, 8), 0.25, torch.float32),
     ):
@@ -1004,6 +1242,18 @@ def off(name: str, diagnosis: str, terms: Callable) -> Mistake:
 
 def shaped(name: str, diagnosis: str, finish: Callable) -> Mistake:
     return Mistake(name, diagnosis, lambda x, x_hat, sigma: finish(distortion_terms(x, x_hat, sigma)))
+
+
+def counting(count: Callable, log_sigma: Callable = math.log, log_2pi: Callable = math.log) -> Callable:
+    """The scaled squared error, and count(x) times the constants of a pixel."""
+    return lambda x, x_hat, sigma: (
+        (0.5 * ((x - x_hat) / sigma) ** 2).sum((1, 2, 3)) + count(x) * (log_sigma(sigma) + 0.5 * log_2pi(2 * math.pi))
+    )
+
+
+def with_constants(errors: Callable) -> Callable:
+    """errors(x - x_hat, sigma), and the constants of every pixel of an image."""
+    return lambda x, x_hat, sigma: errors(x - x_hat, sigma) + x[0].numel() * (math.log(sigma) + 0.5 * LOG_2PI)
 
 
 def once(constant: Callable) -> Callable:
@@ -1049,6 +1299,36 @@ DISTORTION_MISTAKES = (
         "constants_once",
         "the constants are added once for each image. Every pixel is a Gaussian of its own and brings its own.",
         once(lambda sigma: math.log(sigma) + 0.5 * LOG_2PI),
+    ),
+    Mistake(
+        "constants_for_batch",
+        "the constants are counted once for each pixel of the whole batch. Each image brings those of its own pixels "
+        "and no other's.",
+        counting(lambda x: x.numel()),
+    ),
+    Mistake(
+        "constants_once",
+        "the constants are counted once for each image of the batch. Each image brings those of its own pixels.",
+        counting(len),
+    ),
+    Mistake(
+        "constants_without_channels",
+        "the constants are counted once for each place in the picture. Every channel has a pixel there, and each is a "
+        "Gaussian of its own.",
+        counting(lambda x: x.shape[2] * x.shape[3]),
+    ),
+    *(
+        Mistake(
+            "other_logarithm",
+            "the constants are logarithms of another base than e, while the squared error is in nats.",
+            counting(lambda x: x[0].numel(), *logarithms),
+        )
+        for logarithms in (
+            (math.log10, math.log10),
+            (math.log2, math.log2),
+            (math.log10, math.log),
+            (math.log2, math.log),
+        )
     ),
     off(
         "log_variance_whole",
@@ -1097,7 +1377,8 @@ DISTORTION_MISTAKES = (
     ),
     off(
         "half_doubled",
-        "the squared error is divided by (2 sigma)^2, by a bracket: only sigma is squared.",
+        "the squared error is halved once too often: the 2 got under the square with sigma, or a half stands before "
+        "the bracket as well.",
         lambda square, sigma: square / (2 * sigma) ** 2 + math.log(sigma) + 0.5 * LOG_2PI,
     ),
     off(
@@ -1151,6 +1432,31 @@ DISTORTION_MISTAKES = (
         "the error is not squared: the exponent of a Gaussian holds the square of (x - x_hat) / sigma.",
         lambda square, sigma: 0.5 * square.sqrt() / sigma + math.log(sigma) + 0.5 * LOG_2PI,
     ),
+    off(
+        "not_squared",
+        "sigma is squared, and the error is not: its absolute value stands where its square belongs.",
+        lambda square, sigma: 0.5 * square.sqrt() / sigma**2 + math.log(sigma) + 0.5 * LOG_2PI,
+    ),
+    off(
+        "not_squared",
+        "the error is not squared, and the half is missing: this is the exponent of another distribution (Laplace's).",
+        lambda square, sigma: square.sqrt() / sigma + math.log(sigma) + 0.5 * LOG_2PI,
+    ),
+    Mistake(
+        "not_squared",
+        "sigma is squared, and the error is not: errors of opposite sign cancel.",
+        with_constants(lambda away, sigma: away.sum((1, 2, 3)) / (2 * sigma**2)),
+    ),
+    Mistake(
+        "root_left",
+        "a norm is the root of the sum of squares; the exponent holds the sum itself.",
+        with_constants(lambda away, sigma: away.flatten(1).norm(dim=1) / (2 * sigma**2)),
+    ),
+    Mistake(
+        "squared_after_sum",
+        "the errors are added up before they are squared, so that those of opposite sign cancel: square each pixel's.",
+        with_constants(lambda away, sigma: away.sum((1, 2, 3)) ** 2 / (2 * sigma**2)),
+    ),
     shaped(
         "mean_over_pixels",
         "a mean over the pixels where a sum belongs. The pixels' densities multiply, so their logarithms add up; a "
@@ -1164,6 +1470,18 @@ DISTORTION_MISTAKES = (
             (0.5 * ((x - x_hat) / sigma) ** 2).mean((1, 2, 3)) + x[0].numel() * (math.log(sigma) + 0.5 * LOG_2PI)
         ),
     ),
+    Mistake(
+        "mean_of_square_only",
+        "the squared error is averaged, over the pixels and over the batch, while the constants are summed. One number "
+        "an image is asked for.",
+        with_constants(lambda away, sigma: (away**2).mean() / (2 * sigma**2)),
+    ),
+    Mistake(
+        "sum_over_batch",
+        "the squared errors of all images are added up, while the constants are those of one image: torch's reductions "
+        "take in the batch as well.",
+        with_constants(lambda away, sigma: (away**2).sum() / (2 * sigma**2)),
+    ),
     shaped(
         "sum_over_batch",
         "the images of the batch are added up too: each has a distortion of its own.",
@@ -1174,6 +1492,12 @@ DISTORTION_MISTAKES = (
         "this is one number for the batch, the scaled squared error without constants. Each image has a distortion of "
         "its own, and every pixel brings log sigma and log(2 pi) / 2.",
         lambda x, x_hat, sigma: ((x - x_hat) ** 2).sum() / (2 * sigma**2),
+    ),
+    Mistake(
+        "squared_error",
+        "this is one number for the batch, the bare squared error. Each image has a distortion of its own, with the "
+        "scale 1 / (2 sigma^2) and two constants for every pixel.",
+        lambda x, x_hat, sigma: ((x - x_hat) ** 2).sum(),
     ),
     shaped(
         "mean_over_batch",
@@ -1191,6 +1515,41 @@ DISTORTION_MISTAKES = (
         "the channels are not summed over: the sum runs over the last two axes only.",
         lambda terms: terms.sum((2, 3)),
     ),
+    shaped(
+        "wrong_axes",
+        "the sum runs over the last axis only: channels, rows and columns are to be added up.",
+        lambda terms: terms.sum(3),
+    ),
+    shaped(
+        "wrong_axes",
+        "the sum runs over the batch, and leaves the pixels: axis 0 is the batch, and it stays.",
+        lambda terms: terms.sum(0),
+    ),
+    shaped(
+        "wrong_axes",
+        "the sum runs over the channels only: rows and columns are to be added up too.",
+        lambda terms: terms.sum(1),
+    ),
+    *(
+        shaped(
+            "negative_cut",
+            "what is below 0 is cut off. A density, unlike a probability, may exceed 1, and its -log is then negative: "
+            "a sure decoder that is right has a distortion below 0.",
+            cut_off,
+        )
+        for cut_off in (
+            lambda terms: terms.sum((1, 2, 3)).clamp(min=0),
+            lambda terms: terms.clamp(min=0).sum((1, 2, 3)),
+        )
+    ),
+    shaped(
+        "absolute",
+        "the size is returned, without its sign. A density, unlike a probability, may exceed 1, and its -log is then "
+        "negative: a sure decoder that is right has a distortion below 0.",
+        lambda terms: terms.sum((1, 2, 3)).abs(),
+    ),
+    squeezed(gaussian_distortion),
+    divided(gaussian_distortion),
     shaped("first_channel", "only the first channel is counted.", lambda terms: terms[:, 0].sum((1, 2))),
     shaped(
         "axes_kept",
@@ -1280,6 +1639,10 @@ def alone(batch: int, n: int) -> int:
     return n
 
 
+def once_an_image(batch: int, n: int) -> int:
+    return batch
+
+
 def batch_once(kl_weight, sigma, error_reduction, kl_reduction, batch, pixels, code):
     """The batch cancelled where both are means, and counted where both are sums as well."""
     value = implied_beta(kl_weight, sigma, error_reduction, kl_reduction, 1, pixels, code)
@@ -1302,6 +1665,18 @@ def unguarded_as_mean(kl_weight, sigma, error_reduction, kl_reduction, batch, pi
     return implied_beta(kl_weight, sigma, *reductions, batch, pixels, code)
 
 
+def raising(exception: type[Exception]) -> Callable:
+    """The right numbers, and another exception for an unknown reduction."""
+
+    def answer(*given: Any) -> float:
+        try:
+            return implied_beta(*given)
+        except ValueError:
+            raise exception("unknown") from None
+
+    return answer
+
+
 def scaled(name: str, diagnosis: str, scale: Callable) -> Mistake:
     return Mistake(name, diagnosis, counted(product, product, scale))
 
@@ -1309,6 +1684,10 @@ def scaled(name: str, diagnosis: str, scale: Callable) -> Mistake:
 BATCH_IGNORED = (
     "the size of the batch is left out. A sum over everything grows with the batch and a mean does not: where one term "
     "is a sum and the other a mean, whichever is which, the batch does not cancel, and beta depends on it."
+)
+OTHER_EXCEPTION = (
+    'the numbers are right, and a reduction that is neither "sum" nor "mean" does raise an exception, though another '
+    "than the contract's: a ValueError, which says that a value is not one of those it may be. Check the words first."
 )
 UNGUARDED = (
     'the numbers are right, and a reduction that is neither "sum" nor "mean" goes through unnoticed. The contract asks '
@@ -1325,6 +1704,24 @@ BETA_MISTAKES = (
         "half_on_wrong_side",
         "beta is four times too large: the 2 is there, on the wrong side.",
         lambda sigma: sigma**2 / 2,
+    ),
+    *(
+        scaled(
+            "constant_in_scale",
+            "the normalising constant of the Gaussian got into the factor. Its logarithm is an added constant, which "
+            "no gradient sees; only what stands before the square counts.",
+            scale,
+        )
+        for scale in (
+            lambda sigma: 2 * math.pi * sigma**2,
+            lambda sigma: math.sqrt(2 * math.pi) * sigma,
+            lambda sigma: 2 * sigma**2 * math.sqrt(2 * math.pi) * sigma,
+        )
+    ),
+    scaled(
+        "two_squared",
+        "beta is half of what it should be: the 2 got under the square with sigma, or a half was counted twice.",
+        lambda sigma: (2 * sigma) ** 2,
     ),
     scaled(
         "sigma_not_squared",
@@ -1357,7 +1754,19 @@ BETA_MISTAKES = (
         "the bare squared error undervalues it, so its KL weighs the more.",
         lambda sigma: 2 / sigma**2,
     ),
+    Mistake(
+        "mean_over_batch_only",
+        "a mean is taken to divide by the batch alone, as if each image's errors and KLs had been added up before. A "
+        "mean over all entries divides by the pixels too, or by the dimensions of the code.",
+        counted(once_an_image, once_an_image),
+    ),
     Mistake("batch_ignored", BATCH_IGNORED, counted(alone, alone)),
+    Mistake(
+        "batch_inverted",
+        "the batch stands on the wrong side: a mean divides by the number of all entries, the batch times what one "
+        "image has.",
+        counted(lambda batch, n: n / batch, lambda batch, n: n / batch),
+    ),
     Mistake(
         "batch_always_counted",
         "the batch is counted even where both terms are sums, or both means. Both then carry the same factor, and beta "
@@ -1377,15 +1786,37 @@ BETA_MISTAKES = (
         counted(alone, product),
     ),
     Mistake(
+        "error_mean_ignored",
+        "the mean over the squared errors is treated as a sum. A mean shrinks them by their number, and the KL gains "
+        "by it.",
+        counted(lambda batch, n: 1, product),
+    ),
+    Mistake(
+        "error_mean_ignored",
+        "the mean over the squared errors is treated as a sum, and the batch is left out of the other.",
+        counted(lambda batch, n: 1, alone),
+    ),
+    Mistake(
+        "kl_mean_ignored",
+        "the mean over the KLs is treated as a sum. A mean shrinks them by their number, the batch times the "
+        "dimensions of the code.",
+        counted(product, lambda batch, n: 1),
+    ),
+    Mistake(
+        "kl_mean_ignored",
+        "only the pixels count: the mean over the KLs is treated as a sum, and the batch is left out of the other.",
+        counted(alone, lambda batch, n: 1),
+    ),
+    Mistake(
         "pixels_ignored",
         "the number of pixels plays no part. A mean over the pixels shrinks the squared error by that factor, and the "
         "KL gains by it.",
-        counted(lambda batch, n: batch, product),
+        counted(once_an_image, product),
     ),
     Mistake(
         "code_ignored",
         "the dimensions of the code play no part. A mean over them shrinks the KL by that factor.",
-        counted(product, lambda batch, n: batch),
+        counted(product, once_an_image),
     ),
     Mistake(
         "means_ignored",
@@ -1433,6 +1864,14 @@ BETA_MISTAKES = (
         "the factor of the KL is upside down: a mean over the dimensions of the code makes the KL weigh less.",
         counted(product, lambda batch, n: 1 / (batch * n)),
     ),
+    *(
+        Mistake(
+            "code_inverted",
+            "the dimensions of the code stand on the wrong side: a mean over them makes the KL weigh less.",
+            counted(*counts),
+        )
+        for counts in ((product, lambda batch, n: batch / n), (alone, lambda batch, n: 1 / n))
+    ),
     Mistake(
         "means_inverted",
         "both factors are upside down: a mean makes its term smaller, by the number of things that it is a mean of.",
@@ -1463,6 +1902,10 @@ BETA_MISTAKES = (
     ),
     Mistake("unknown_accepted", UNGUARDED, unguarded),
     Mistake("unknown_accepted", UNGUARDED, unguarded_as_mean),
+    *(
+        Mistake("other_exception", OTHER_EXCEPTION, raising(exception))
+        for exception in (KeyError, AssertionError, UnboundLocalError, AttributeError, TypeError, Exception)
+    ),
 )
 
 
