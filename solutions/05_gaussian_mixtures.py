@@ -10,9 +10,9 @@
 # # Exercise 05: when do Gaussians add up to a Gaussian?
 #
 # Chapter 05 (`chapters/05_gaussian_mixtures`) asked what can come out when Gaussians are mixed. Here you build the
-# instruments that answer: four that tell how far a mixture is from a Gaussian, and two for probabilistic PCA, the model in
-# which a mixture of Gaussian posteriors *is* a Gaussian. At the end your own code asks real digits which of the two
-# theirs is.
+# instruments that answer: four that tell how far a mixture is from a Gaussian, and two for probabilistic PCA, the
+# model in which a mixture of Gaussian posteriors *is* a Gaussian. At the end your functions tell whether the codes of
+# real digits add up to a Gaussian.
 #
 # **After it you can**
 #
@@ -22,19 +22,22 @@
 # - say which component decides far out in $x$, and which in the characteristic function;
 # - infer the code of an image in probabilistic PCA, and predict the covariance of all codes together.
 #
+# A *code* is always the vector $z$ of an image here, as in chapter 05; its entries are the *numbers of the code*.
+#
 # Six tasks, 12 points, 65 minutes. You need chapter 05 and a little torch: broadcasting, `logsumexp`, `torch.linalg`.
 #
-# Throughout, a mixture of $K$ Gaussians in one dimension is $p(x) = \sum_k w_k\, N(x; m_k, s_k^2)$: first a component is
-# picked, number $k$ with probability $w_k$, then $x$ is drawn from it. The weights are positive and sum to 1. All
+# Throughout, a mixture of $K$ Gaussians in one dimension is $p(x) = \sum_k w_k\, N(x; m_k, s_k^2)$: first a component
+# is picked, number $k$ with probability $w_k$, then $x$ is drawn from it. The weights are positive and sum to 1. All
 # functions are given the **variances** $s_k^2$, never their roots. Log-densities and KLs are in nats.
 #
-# **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run the
-# cell, run the `check` below it: it answers at once, and when something is off it shows the smallest case that fails.
-# Stuck? `hint("05.moments")` in a new cell opens one hint at a time: a nudge, a formula, a skeleton.
+# **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run
+# the cell, run the `check` below it: it answers at once, and when something is off it shows the smallest case that
+# fails. Stuck? `hint("05.moments")` in a new cell opens one hint at a time: a nudge, a formula, a skeleton. What to
+# predict before you write is answered below each check, folded.
 
 # %% [markdown] tags=["solution-only"]
-# *This is the solution. It is worth more after an honest try at `exercises/05_gaussian_mixtures`. Each answer is one of
-# many that are right.*
+# *This is the solution. It is worth more after an honest try at `exercises/05_gaussian_mixtures`. Each answer is one
+# of many that are right.*
 
 # %%
 import math
@@ -81,9 +84,13 @@ check("05.moments", moments)
 check("05.moments", moments, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *10, of which 1 lies within the components and 9 between them; and 1/2. To mix is to pick one, to add is to use both: the
-# sum of independent Gaussians is always Gaussian, whatever their means, and the mixture is another matter.*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# 10, of which 1 lies within the components and 9 between them; and 1/2. To mix is to pick one, to add is to use both:
+# the sum of independent Gaussians is always Gaussian, whatever their means, and the mixture is another matter.
+#
+# </details>
 
 # %% [markdown]
 # ## 2. A log-density that holds far out
@@ -94,8 +101,8 @@ check("05.moments", moments, strict=True)
 #
 # Far from all components every term is smaller than the smallest float, while its logarithm is an ordinary number.
 #
-# **Before you write:** what is the log-density of $N(0, 1)$ at $x = 40$, and what does a float make of the density? And of
-# the mixture of $N(0, 1)$ and $N(0, 4)$ in equal parts: which component decides there?
+# **Before you write:** what is the log-density of $N(0, 1)$ at $x = 40$, and what does a float make of the density?
+# And of the mixture of $N(0, 1)$ and $N(0, 4)$ in equal parts: which component decides there?
 
 
 # %% nbgrader={"grade": false, "grade_id": "05-mixture_log_prob", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -122,10 +129,14 @@ check("05.mixture_log_prob", mixture_log_prob)
 check("05.mixture_log_prob", mixture_log_prob, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *$-800.9$ nats. The smallest positive float64 is about $e^{-744}$, so the density is 0 there, and its logarithm would be
-# minus infinity. Of the two components the wide one decides: its exponent is $-200$ against $-800$. Far out in $x$ it is
-# always a widest component that decides.*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# $-800.9$ nats. The smallest positive float64 is about $e^{-744}$, so a float makes 0 of the density, and of its
+# logarithm minus infinity. Of the two components the wide one decides: its exponent is $-200$ against $-800$. Far out
+# in $x$ it is always a widest component that decides.
+#
+# </details>
 
 # %% [markdown]
 # ## 3. How far from Gaussian?
@@ -139,11 +150,11 @@ check("05.mixture_log_prob", mixture_log_prob, strict=True)
 # $$\mathrm{KL}(p, g) \approx \sum_i p(x_i)\, \big[ \log p(x_i) - \log g(x_i) \big]\, \Delta .$$
 #
 # For mixtures of Gaussians such a sum is exact to many digits, once the grid holds the whole mixture and its step is
-# smaller than half the least $s_k$. A grid that is too narrow or too coarse gives a number as well, and nobody would know.
-# So yours is to find out.
+# smaller than half the least $s_k$. A grid that is too narrow or too coarse gives a number as well, and nobody would
+# know. So yours is to find out.
 #
-# **Before you write:** two components $N(\pm a, 1)$ in equal parts. What happens to the KL when $a$ grows? Does it have a
-# limit?
+# **Before you write:** two components $N(\pm a, 1)$ in equal parts. What happens to the KL when $a$ grows? Does it
+# have a limit?
 
 
 # %% nbgrader={"grade": false, "grade_id": "05-kl_to_matched", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -177,25 +188,29 @@ check("05.kl_to_matched", kl_to_matched)
 check("05.kl_to_matched", kl_to_matched, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *It grows without limit, but slowly. Since $g$ has the moments of $p$, the KL is the difference of two entropies, that of
-# $g$ less that of $p$. For large $a$ they are $\frac12 \log 2 \pi e (1 + a^2)$ and $\frac12 \log 2 \pi e + \log 2$: which
-# leaves $\frac12 \log(1 + a^2) - \log 2$ nats, 1.61 of them for $a = 10$.*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# It grows without limit, but slowly. Since $g$ has the moments of $p$, the KL is the difference of two entropies, that
+# of $g$ less that of $p$. For large $a$ they are $\frac12 \log 2 \pi e (1 + a^2)$ and $\frac12 \log 2 \pi e + \log 2$:
+# which leaves $\frac12 \log(1 + a^2) - \log 2$ nats, 1.61 of them for $a = 10$.
+#
+# </details>
 
 # %% [markdown]
 # ## 4. Which component decides?
 #
 # Difficulty 2 of 5 · 2 points · 10 minutes
 #
-# The characteristic function of $x$ is the mean of $e^{itx}$, a complex number for every $t$. Like every mean it passes
-# through a mixture, so each component adds its own:
+# The characteristic function of $x$ is the mean of $e^{itx}$, a complex number for every $t$. Like every mean it
+# passes through a mixture, so each component adds its own:
 #
 # $$\varphi(t) = \sum_k w_k\, e^{i m_k t - s_k^2 t^2 / 2} .$$
 #
-# The proof of chapter 05 rests on it: two distributions with one characteristic function are one distribution.
+# The proof of chapter 05 rests on it: were the mixture a Gaussian, the two would have one $\varphi$, at every $t$.
 #
-# **Before you write:** two components, $N(0, 1)$ and $N(0, 4)$. Which of the two decides $\varphi(t)$ at large $t$? And
-# how does the matched Gaussian's fall, compared with that one?
+# **Before you write:** two components, $N(0, 1)$ and $N(0, 4)$. Which of the two decides $\varphi(t)$ at large $t$?
+# And how does the matched Gaussian's fall, compared with that one?
 
 
 # %% nbgrader={"grade": false, "grade_id": "05-characteristic_function", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -222,39 +237,43 @@ check("05.characteristic_function", characteristic_function)
 check("05.characteristic_function", characteristic_function, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *The narrow one: its size falls as $e^{-t^2/2}$, the other's as $e^{-2 t^2}$. In $t$ the narrowest decides, in $x$ the
-# widest. The matched Gaussian's falls faster than either: its variance is at least the average of the $s_k^2$, hence at
-# least the smallest of them, and equal to it only if all variances and all means agree. So a mixture with the characteristic
-# function of a Gaussian has components that all agree. (Several narrowest ones can cancel each other at some $t$; with
-# positive weights they cannot do so at all large ones.)*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# The narrow one: its size falls as $e^{-t^2/2}$, the other's as $e^{-2 t^2}$. In $t$ the narrowest decides, in $x$ the
+# widest. The matched Gaussian's falls faster than the narrow one's. In equal parts its variance is 2.5 here; and always
+# it is at least the average of the $s_k^2$, hence at least the smallest of them, and equal to it only if all variances
+# and all means agree. So a mixture that is a Gaussian has components that all agree. (Several narrowest ones can cancel each other at some $t$; with positive
+# weights they cannot do so at all large ones.)
+#
+# </details>
 
 # %% [markdown]
 # ## 5. What an image says about its code
 #
 # Difficulty 3 of 5 · 3 points · 20 minutes
 #
-# Now the model in which Gaussians do add up. In probabilistic PCA (Tipping and Bishop, 1999) a code $z \sim N(0, I)$ is
-# turned into an image by a linear map, and noise is added:
+# Now the model in which Gaussians do add up. In probabilistic PCA (Tipping and Bishop, 1999) a code $z \sim N(0, I)$
+# is turned into an image by a linear map, and noise is added:
 #
 # $$x = W z + b + \sigma e, \qquad e \sim N(0, I) .$$
 #
-# So $p(x|z) = N(W z + b, \sigma^2 I)$. The posterior $p(z|x)$ is proportional to $p(z)\, p(x|z)$, and the logarithm of that
-# is a square in $z$. Complete it.
+# So $p(x|z) = N(W z + b, \sigma^2 I)$. The posterior $p(z|x)$ is proportional to $p(z)\, p(x|z)$, and the logarithm of
+# that is a square in $z$. Complete it.
 #
-# **Before you write:** how does the covariance of $p(z|x)$ depend on $x$? And to what does the posterior tend when $\sigma$
-# grows without limit?
+# **Before you write:** how does the covariance of $p(z|x)$ depend on $x$? And to what does the posterior tend when
+# $\sigma$ grows without limit?
 
 
 # %% nbgrader={"grade": false, "grade_id": "05-ppca_posterior", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def ppca_posterior(
     W: Float[Tensor, "pixels code"], b: Float[Tensor, " pixels"], sigma: float, x: Float[Tensor, "n pixels"]
 ) -> tuple[Float[Tensor, "n code"], Float[Tensor, "code code"]]:
-    """The posterior p(z|x) = N(mean, covariance) of x = W z + b + sigma e: a mean for each image, one covariance for all.
+    """The posterior p(z|x) = N(mean, covariance) of x = W z + b + sigma e: a mean for each image, one covariance.
 
     z ~ N(0, I) and e ~ N(0, I), so sigma is the standard deviation of the noise, a number above 0. The images are the
     rows of x, and their means the rows of the first value. The code may be longer than the image, and the columns of W
-    need not be orthogonal. float32 as well as float64, whichever the arguments are.
+    need not be orthogonal. Both values have the dtype of the arguments, float32 or float64.
     """
     ### BEGIN SOLUTION
     M = W.T @ W + sigma**2 * torch.eye(W.shape[1], dtype=W.dtype)
@@ -269,22 +288,26 @@ check("05.ppca_posterior", ppca_posterior)
 check("05.ppca_posterior", ppca_posterior, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *Not at all: every image leaves the same uncertainty behind, only the means differ. And when $\sigma$ grows, the image
-# says less and less: the posterior tends to the prior, $N(0, I)$. For every finite $\sigma$ it is Gaussian and, unless $W$
-# is zero, informative.*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# Not at all: every image leaves the same uncertainty behind, only the means differ. And when $\sigma$ grows, the image
+# says less and less: the posterior tends to the prior, $N(0, I)$. For every finite $\sigma$ it is Gaussian and, unless
+# $W$ is zero, informative.
+#
+# </details>
 
 # %% [markdown]
 # ## 6. All codes together
 #
 # Difficulty 3 of 5 · 2 points · 10 minutes
 #
-# Let images of covariance $S$ come in, from wherever, and draw for each a code from its posterior. The distribution of all
-# these codes together is the *aggregate* $q(z) = \mathbb{E}_x\, p(z|x)$: a mixture of Gaussians, one for each image. Its
-# covariance needs no more of the images than $S$.
+# Let images of covariance $S$ come in, from wherever, and draw for each a code from its posterior. The distribution of
+# all these codes together is the *aggregate* $q(z) = \mathbb{E}_x\, p(z|x)$: a mixture of Gaussians, one for each
+# image. Its covariance needs no more of the images than $S$.
 #
-# **Before you write:** if the images are drawn from the model itself, $S = W W' + \sigma^2 I$. What must the aggregate be
-# then, and what its covariance?
+# **Before you write:** if the images are drawn from the model itself, $S = W W^\top + \sigma^2 I$. What must the
+# aggregate be then, and what its covariance?
 
 
 # %% nbgrader={"grade": false, "grade_id": "05-aggregate_covariance", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -293,9 +316,9 @@ def aggregate_covariance(
 ) -> Float[Tensor, "code code"]:
     """The covariance of z when x is drawn from data of covariance S = `data_cov`, and z from p(z|x) of pPCA.
 
-    The model is that of `ppca_posterior`: x = W z + b + sigma e, sigma being a standard deviation. b and the mean of the
-    data make no difference to a covariance. S may be any covariance, zero included; for W W' + sigma^2 I the result is
-    I. float32 as well as float64, whichever the arguments are.
+    The model is that of `ppca_posterior`: x = W z + b + sigma e, sigma being a standard deviation. b and the mean of
+    the data make no difference to a covariance. S may be any covariance, zero included; for W W^T + sigma^2 I the result
+    is I. It has the dtype of the arguments, float32 or float64.
     """
     ### BEGIN SOLUTION
     M = W.T @ W + sigma**2 * torch.eye(W.shape[1], dtype=W.dtype)
@@ -310,31 +333,36 @@ check("05.aggregate_covariance", aggregate_covariance)
 check("05.aggregate_covariance", aggregate_covariance, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *The prior, $N(0, I)$: to draw $x$ from the model and $z$ from its posterior is to draw both from $p(z, x)$, in the other
-# order. So where $W$ is not zero, infinitely many Gaussians with different means add up to a Gaussian.*
+# %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# The prior, $N(0, I)$: to draw $x$ from the model and $z$ from its posterior is to draw both from $p(z, x)$, in the
+# other order. So where $W$ is not zero, infinitely many Gaussians with different means add up to a Gaussian.
+#
+# </details>
 
 # %% [markdown]
 # ## What you have built
 #
 # Put it to work on the 1,297 training images of the real 8 × 8 grey digits. The likeliest pPCA has a closed form: with
-# the eigenvalues $L$ and eigenvectors $U$ of the data's covariance, $\sigma^2$ is the average of the eigenvalues that get
-# no code, and $W = U (L - \sigma^2 I)^{1/2}$ (Tipping and Bishop, 1999). Four numbers make a code.
+# the eigenvalues $L$ and eigenvectors $U$ of the data's covariance, $\sigma^2$ is the average of the eigenvalues left
+# over, and $W = U (L - \sigma^2 I)^{1/2}$ for the largest, one for each number of the code (Tipping and Bishop, 1999).
+# We take codes of four numbers.
 #
 # Digits are no Gaussian cloud: they come in ten kinds. So the data are not as the model would make them.
 #
-# **Predict:** which of the three aggregates has the covariance $I$: that of the digits the model was fitted to, that of
-# held-out digits, that of the model's own images? And is the first of them Gaussian?
+# **Predict:** which of the three aggregates has the covariance $I$: that of the digits the model was fitted to, that
+# of held-out digits, that of all images the model can make? And is the first of them Gaussian?
 
 
 # %%
 def likeliest_ppca(
-    x: Float[Tensor, "n pixels"], code: int
+    x: Float[Tensor, "n pixels"], length: int
 ) -> tuple[Float[Tensor, "pixels code"], Float[Tensor, " pixels"], float]:
-    """W, b and sigma of the likeliest model: b the mean, sigma^2 the average eigenvalue without a code."""
+    """W, b and sigma of the likeliest model with codes so long: b the mean, sigma^2 the mean eigenvalue left."""
     L, U = torch.linalg.eigh(covariance_of(x))
-    variance = L[:-code].mean()
-    return U[:, -code:].flip(1) * (L[-code:].flip(0) - variance).sqrt(), x.mean(0), float(variance.sqrt())
+    variance = L[:-length].mean()
+    return U[:, -length:].flip(1) * (L[-length:].flip(0) - variance).sqrt(), x.mean(0), float(variance.sqrt())
 
 
 def covariance_of(x: Float[Tensor, "n pixels"]) -> Float[Tensor, "pixels pixels"]:
@@ -344,39 +372,40 @@ def covariance_of(x: Float[Tensor, "n pixels"]) -> Float[Tensor, "pixels pixels"
 
 splits = digits()
 images, held_out = (part.images.flatten(1).double() for part in (splits.train, splits.test))
-code = 4
-W, b, sigma = likeliest_ppca(images, code)
+length = 4
+W, b, sigma = likeliest_ppca(images, length)
 
 with when_solved():
-    print("covariance of the aggregate: the variance of each code, and how far the whole matrix is from I")
+    print("covariance of the aggregate: the variance of each number of z, and how far the whole matrix is from I")
     for name, S in {
         "digits it was fitted to": covariance_of(images),
         "held-out digits": covariance_of(held_out),
-        "the model's own images": W @ W.T + sigma**2 * torch.eye(64).double(),
+        "all the model can make": W @ W.T + sigma**2 * torch.eye(64).double(),
     }.items():
         C = aggregate_covariance(W, sigma, S)
-        off = (C - torch.eye(code)).abs().max()
+        off = (C - torch.eye(length)).abs().max()
         print(f"  {name:24s}", *(f"{v:.4f}" for v in C.diagonal()), f"  largest difference {off:.4f}")
 
 # %% [markdown]
-# One code at a time, the aggregate of $n$ images is a mixture of $n$ Gaussians with equal weights: the means are the
-# posterior means of that code, the variances all the same. That is what your first four functions take. Beside the
-# digits stand as many images drawn from the model itself. Theirs is a finite mixture too, so it is no Gaussian
-# either; it shows how near one comes with so many components when nothing is wrong.
+# One number of the code at a time, the aggregate of $n$ images is a mixture of $n$ Gaussians with equal weights: the
+# means are the posterior means of that number, the variances all the same. That is what your first four functions
+# take. Beside the digits stand 1,297 images drawn from the model. The last row of the table above was about *all* it
+# can make, by their exact covariance; these are a sample. Their aggregate is a finite mixture too, so it is no
+# Gaussian either; it shows how near one comes with so many components when nothing is wrong.
 
 # %%
 generator = torch.Generator().manual_seed(5)
-z, e = (torch.randn(shape, generator=generator, dtype=W.dtype) for shape in ((len(images), code), images.shape))
-sources = {"digits": images, "the model's own": z @ W.T + b + sigma * e}
+z, e = (torch.randn(shape, generator=generator, dtype=W.dtype) for shape in ((len(images), length), images.shape))
+sources = {"digits": images, "drawn from the model": z @ W.T + b + sigma * e}
 grid, t = torch.linspace(-8, 8, 321, dtype=W.dtype), torch.tensor([4.0], dtype=W.dtype)
 
 with when_solved():
     for name, x in sources.items():
         means, C = ppca_posterior(W, b, sigma, x)
         weights = torch.full((len(x),), 1 / len(x)).double()
-        mixtures = [(weights, means[:, j], C[j, j].expand(len(x))) for j in range(code)]
+        mixtures = [(weights, means[:, j], C[j, j].expand(len(x))) for j in range(length)]
         print(f"{name}: {len(x)} posteriors, of variances", *(f"{v:.3f}" for v in C.diagonal()))
-        print("  nats from Gaussian, code by code:", *(f"{kl_to_matched(*mixture, grid):.4f}" for mixture in mixtures))
+        print("  nats from Gaussian, one by one:", *(f"{kl_to_matched(*mixture, grid):.4f}" for mixture in mixtures))
         sizes = [float(torch.hypot(*characteristic_function(t, *mixture))) for mixture in mixtures]
         print(
             "  size of phi(4):                  ", *(f"{size:.4f}" for size in sizes), f"(N(0, 1): {math.exp(-8):.4f})"
@@ -385,32 +414,35 @@ with when_solved():
 # %% [markdown]
 # <details><summary>What the numbers say</summary>
 #
-# **The covariance is $I$ for the digits too**, and to the last digit: though they are not as the model would make them.
-# The aggregate sees the data through $W$ alone. Its covariance is $I$ exactly where
-# $W' S W = W' (W W' + \sigma^2 I)\, W$, and the fit makes sure of that: it gives $W$ the data's own variance in
-# every direction it takes. Data with the model's own covariance are one way to have it, and not the only one. The
-# held-out digits have another covariance in those directions, by a little.
+# **The covariance is $I$ for the digits too**, and to the last digit: though they are not as the model would make
+# them. The aggregate sees the data through $W$ alone. Its covariance is $I$ exactly where
+# $W^\top S W = W^\top (W W^\top + \sigma^2 I)\, W$, and the fit makes sure of that: it gives $W$ the data's own
+# variance in every direction it takes, whatever the training data are. All images that the model can make are another
+# case. What $S$ is in the directions that $W$ does not take makes no difference. The held-out digits differ in those
+# that it takes, by a little.
 #
-# **And it is no Gaussian.** No finite mixture is, unless all its components agree. But how far is it? Every code's
-# aggregate has the mean 0 and the variance 1, so its matched Gaussian is the prior $N(0, 1)$ itself, and the nats are its
-# distance from the prior: for each code well above what as many images of the model's own leave. In the characteristic
-# function it shows as well: at $t = 4$ all of the digits' sizes stand far above $e^{-8}$, and above those of the
-# model's own images, which are there only because a finite number of images was drawn.
+# **And it is no Gaussian.** No finite mixture is, unless all its components agree. But how far is it? For each number
+# of the code, the digits' aggregate has the mean 0 and the variance 1, so its matched Gaussian is the prior $N(0, 1)$
+# itself, and the nats are its distance from the prior: each time well above what as many images drawn from the model
+# leave. In the characteristic function it shows as well: at $t = 4$ all of the digits' sizes stand far above $e^{-8}$,
+# and above those of the images drawn, which are not $e^{-8}$ only because their number is finite.
 #
-# **So what of the article's argument?** That a finite mixture of Gaussians is no Gaussian, unless all its components agree,
-# is right, and you have measured it. But each $p(z|x)$ here is Gaussian *and* informative *and* the model's own posterior: a $q(z|x)$ of that form matches
-# it at no cost at all. What adds up to the prior is the mixture over all images the *model* can make, infinitely many. The
-# mixture over 1,297 digits is another one. Here it shares two moments with the prior, and not the rest.
+# **So what of the article's argument?** That a finite mixture of Gaussians is no Gaussian, unless all its components
+# agree, is right, and you have measured it. But each $p(z|x)$ here is Gaussian *and* informative *and* the model's own
+# posterior: a $q(z|x)$ of that form matches it with no gap at all. What adds up to the prior is the mixture over all
+# images the *model* can make, infinitely many. The mixture over 1,297 digits is another one. Here it shares two
+# moments with the prior, and not the rest.
 #
 # </details>
 
 # %% [markdown]
 # **To go on thinking**
 #
-# - Set `code = 2`, then `code = 16`. The posteriors become wider or narrower; what happens to the nats, and why?
+# - Set `length = 2`, then `length = 16`. The posteriors become wider or narrower; what happens to the nats, and why?
 # - Draw 100, 1,000 and 10,000 images from the model. How do their nats fall with the number? Why do they never reach 0?
 # - Turn the code: replace `W` by `W @ R` with some rotation `R`. Which of the numbers above may change, which may not?
-# - Your `kl_to_matched` looks at one code at a time. Could each of them be Gaussian and all together not be?
+# - Your `kl_to_matched` looks at one number of the code at a time. Could each of them be Gaussian, and all together
+#   not be?
 #
 # **Reference.** M. E. Tipping and C. M. Bishop, *Probabilistic principal component analysis*, Journal of the Royal
 # Statistical Society B 61(3), 1999.

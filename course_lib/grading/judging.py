@@ -133,8 +133,15 @@ def recognise(task: Task, cases: list[Case], outcomes: list[Outcome], expected: 
 def similar(task: Task, case: Case, outcome: Outcome, theirs: Outcome, expected: Outcome) -> bool:
     """Whether two outcomes look like the same mistake; where an exception belongs, only what was raised counts."""
     if outcome.error or theirs.error or expected.error:
-        return gist(outcome, expected) == gist(theirs, expected)
+        return gist(outcome, expected) == gist(theirs, expected) or both_refused(outcome.error, theirs.error)
     return outcome.changed == theirs.changed and values_differ(task, case, outcome.value, theirs.value) is None
+
+
+def both_refused(error: Error | None, theirs: Error | None) -> bool:
+    """Whether both raised one class of exception by a `raise` of their own: the words in it are everyone's own."""
+    if error is None or theirs is None or error.type != theirs.type:
+        return False
+    return all(re.search(r"\braise\b", told.line) for told in (error, theirs))
 
 
 def gist(outcome: Outcome, expected: Outcome) -> tuple[str, str]:

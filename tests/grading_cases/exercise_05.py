@@ -71,6 +71,17 @@ MOMENTS_WRONG = [
     (two(its_mean, lambda w, m, v, u: (w.square() * v).sum() + (w * (m - u) ** 2).sum()), "sum_for_mixture"),
     (two(lambda w, m, v, u: m.mean(), lambda w, m, v, u: v.mean() + m.var(correction=0)), "weights_ignored"),
     (two(its_mean, lambda w, m, v, u: (w * v).sum() + ((m - u) ** 2).mean()), "means_unweighted"),
+    (two(its_mean, lambda w, m, v, u: (w * v).sum() + m.var()), "means_unweighted"),
+    (two(its_mean, lambda w, m, v, u: (w * v).sum() + m.var(correction=0)), "means_unweighted"),
+    (two(lambda w, m, v, u: m.mean(), lambda w, m, v, u: (w * (v + (m - u) ** 2)).sum()), "mean_unweighted"),
+    (two(lambda w, m, v, u: m.mean(), lambda w, m, v, u: (w * (v + (m - m.mean()) ** 2)).sum()), "mean_unweighted"),
+    (two(lambda w, m, v, u: m.sum(), lambda w, m, v, u: (w * (v + (m - u) ** 2)).sum()), "mean_unweighted"),
+    (two(lambda w, m, v, u: m.mean(), lambda w, m, v, u: v.mean() + m.var()), "weights_ignored"),
+    (two(its_mean, lambda w, m, v, u: v.mean() + (w * (m - u) ** 2).sum()), "widths_unweighted"),
+    (two(its_mean, lambda w, m, v, u: (w * v).sum() + ((w * (m - u)) ** 2).sum()), "weights_squared"),
+    (two(its_mean, lambda w, m, v, u: (w * v).sum() + ((w * m - u) ** 2).sum()), "weights_squared"),
+    (two(its_mean, lambda w, m, v, u: (w * v).sum() + (w * (m - u)).sum() ** 2), "within_only"),
+    (two(its_mean, lambda w, m, v, u: (w * (v + (m - u) ** 2)).mean()), "divided_by_count"),
     (two(its_mean, lambda w, m, v, u: (w * v).sum() + (w * (m - m.mean()) ** 2).sum()), "wrong_centre"),
     (two(lambda w, m, v, u: (w * m).mean(), lambda w, m, v, u: (w * (v + (m - u) ** 2)).mean()), "divided_by_count"),
     (lambda *a: (moments_by_loop(*a)[0], math.sqrt(moments_by_loop(*a)[1])), "deviation_returned"),
@@ -98,6 +109,10 @@ def log_prob_by_loop(x, weights, means, variances):
     return torch.tensor(answers, dtype=x.dtype)
 
 
+def log_prob_in_single(x, weights, means, variances):
+    return log_prob_by_family(*(a.float() for a in (x, weights, means, variances)))
+
+
 def log_prob_by_logaddexp(x, weights, means, variances):
     total = torch.full_like(x, -torch.inf)
     for w, m, v in zip(weights, means, variances, strict=True):
@@ -119,7 +134,17 @@ def kernel(x, means, variances):
     return -((x.unsqueeze(-1) - means) ** 2) / (2 * variances)
 
 
+def log_prob_in_halves(x, weights, means, variances):
+    """By the density where there is one, by the largest term elsewhere."""
+    p, terms = written_out(x, weights, means, variances), weights.log() + table(x, means, variances)
+    return torch.where(p > 0, p.log(), terms.max(1).values)
+
+
 LOG_PROB_WRONG = [
+    (log_prob_in_halves, "largest_far_out"),
+    (lambda *a: written_out(*a).log().nan_to_num(), "underflow"),
+    (lambda *a: written_out(*a).log().nan_to_num(neginf=-1e9), "underflow"),
+    (lambda x, w, m, v: torch.logsumexp(w.log() + kernel(x, m, v) - (2 * np.pi * v**0.5).log() / 2, 1), "normaliser"),
     (lambda *a: written_out(*a).log(), "underflow"),
     (lambda x, w, m, v: (w * table(x, m, v).exp()).sum(-1).log(), "underflow"),
     (lambda *a: (written_out(*a) + 1e-8).log(), "forgiven"),
@@ -220,6 +245,32 @@ def too_much(p, step):
         raise ValueError("grid")
 
 
+def step_forgotten(p, step):
+    if abs(p.sum() - 1) > 1e-6:
+        raise ValueError(f"the grid finds {p.sum()}")
+
+
+def exactly(p, step):
+    if p.sum() * step != 1:
+        raise ValueError("bad grid")
+
+
+def asserted(p, step):
+    assert abs(p.sum() * step - 1) < 1e-6, "bad grid"
+
+
+def at_run_time(p, step):
+    if abs(p.sum() * step - 1) > 1e-6:
+        raise RuntimeError(f"{p.sum() * step}")
+
+
+def none_for_bad_grids(*arguments):
+    try:
+        return kl(rightly)(*arguments)
+    except ValueError:
+        return None
+
+
 def small_at_the_ends(p, step):
     if p[0] > 1e-9 or p[-1] > 1e-9 or p.sum() * step > 1.000001:
         raise ValueError("the grid ends inside the mixture, or sits on its peaks")
@@ -237,6 +288,11 @@ def kl_to_grid_moments(weights, means, variances, x):
 KL_WRONG = [
     (kl(rightly, guard=lambda *_: None), "unguarded"),
     (kl(rightly, guard=small_at_the_ends), "unguarded"),
+    (kl(rightly, guard=step_forgotten), "good_grid_refused"),
+    (kl(rightly, guard=exactly), "good_grid_refused"),
+    (kl(rightly, guard=asserted), "other_exception"),
+    (kl(rightly, guard=at_run_time), "other_exception"),
+    (none_for_bad_grids, "unguarded"),
     (kl(rightly, guard=too_little), "guarded_on_one_side"),
     (kl(rightly, guard=too_much), "guarded_on_one_side"),
     (
@@ -330,7 +386,44 @@ def phi_parts(t, weights, means, variances):
     return c.real, c.imag
 
 
+def phi_pair(real, imaginary, weigh=lambda w: w, over=lambda terms: terms.sum(1)):
+    """Two parts, each from (t, m, size), t being [n, 1]; the imaginary one by weigh(w)."""
+
+    def answer(t, weights, means, variances):
+        t = t[:, None]
+        size = torch.exp(-variances * t**2 / 2)
+        return over(weights * real(t, means, size)), over(weigh(weights) * imaginary(t, means, size))
+
+    return answer
+
+
+def right_real(t, m, size):
+    return size * torch.cos(m * t)
+
+
+def right_imaginary(t, m, size):
+    return size * torch.sin(m * t)
+
+
+def without_i(final):
+    return lambda t, w, m, v: final((w * torch.exp(m * t[:, None] - v * t[:, None] ** 2 / 2)).sum(1))
+
+
 PHI_WRONG = [
+    (without_i(lambda c: (c, torch.zeros_like(c))), "i_forgotten"),
+    (without_i(lambda c: (c, c)), "i_forgotten"),
+    (without_i(lambda c: (c.real, c.imag)), "i_forgotten"),
+    (phi(lambda t, m, v: (t * m - t**2 * v / 2) + 0j), "i_forgotten"),
+    (phi(lambda t, m, v: 1j * (t * m - t**2 * v / 2)), "i_everywhere"),
+    (phi_pair(right_real, lambda t, m, size: torch.sin(m * t)), "size_in_one_part"),
+    (phi_pair(lambda t, m, size: torch.cos(m * t), right_imaginary), "size_in_one_part"),
+    (phi_pair(right_real, lambda t, m, size: size * torch.sin(m)), "angle_without_t"),
+    (phi_pair(lambda t, m, size: size * torch.cos(m), right_imaginary), "angle_without_t"),
+    (phi_pair(right_real, right_imaginary, over=lambda terms: terms.sum(0)), "wrong_axis"),
+    (phi_pair(right_real, right_imaginary, over=torch.sum), "points_added"),
+    (phi_pair(right_real, right_imaginary, over=lambda terms: terms.mean(1)), "divided_by_count"),
+    (phi_pair(right_real, right_imaginary, over=lambda terms: terms.sum(1, keepdim=True)), "axes_kept"),
+    (phi_pair(right_real, right_imaginary, weigh=lambda w: 1), "weights_forgotten"),
     (phi(lambda t, m, v: -1j * t * m - t**2 * v / 2), "conjugated"),
     (phi(lambda t, m, v: 1j * t * m - t**2 * v), "half_missing"),
     (phi(lambda t, m, v: 1j * t * m - (t * v) ** 2 / 2), "variance_for_deviation"),
@@ -403,7 +496,54 @@ def pair(mean=mean_of, covariance=cov_of):
     return lambda W, b, sigma, x: (mean(W, b, sigma, x), covariance(W, sigma))
 
 
+def eye(W, size):
+    return torch.eye(size).to(W)
+
+
+def from_square(M, mean=lambda W, M, x: torch.linalg.solve(M, W.T @ x.T).T):
+    """An answer that makes M(W, sigma, x) in its own way, and goes on rightly."""
+
+    def answer(W, b, sigma, x):
+        inside = M(W, sigma, x)
+        return mean(W, inside, x - b), sigma**2 * inside.inverse()
+
+    return answer
+
+
+def with_diagonal(W, s, x=None):
+    return (W.T @ W).diag().diag() + s**2 * eye(W, W.shape[1])
+
+
+def rows(W, M, x):
+    return x @ W @ M.inverse()
+
+
+def in_double(W, b, sigma, x):
+    """As numpy makes it of Python's numbers, or an identity of float64."""
+    return posterior_by_joint(W.double(), b.double(), sigma, x.double())
+
+
 POSTERIOR_WRONG = [
+    (from_square(with_diagonal), "gram_diagonal"),
+    (from_square(lambda W, s, x: W @ W.T + s**2 * eye(W, len(W))), "gram_outer"),
+    (from_square(lambda W, s, x: W @ W.T + s**2 * eye(W, len(W)), mean=rows), "gram_outer"),
+    (from_square(lambda W, s, x: W @ W.T + s**2 * eye(W, W.shape[1]), mean=rows), "gram_outer"),
+    (
+        from_square(lambda W, s, x: W @ W.T + s**2 * eye(W, len(W)), mean=lambda W, M, x: x @ M.inverse() @ W),
+        "gram_outer",
+    ),
+    (from_square(lambda W, s, x: W.T @ W + s**2 * eye(W, len(x))), "identity_size"),
+    (from_square(lambda W, s, x: W.T @ W + s**2 * eye(W, len(W))), "identity_size"),
+    (from_square(lambda W, s, x: W.T @ W + s**2), "added_everywhere"),
+    (pair(covariance=lambda W, s: s**2 * square(W, s**0.5).inverse()), "sigma_not_squared"),
+    (pair(covariance=lambda W, s: s * square(W, s**0.5).inverse()), "sigma_not_squared"),
+    (pair(lambda W, b, s, x: mean_of(W, b, s**0.5, x)), "sigma_not_squared"),
+    (lambda W, b, s, x: posterior_by_joint(W, x.mean(0), s, x), "b_replaced"),
+    (lambda W, b, s, x: posterior_by_precision(W, b, s, x - x.mean(0)), "b_replaced"),
+    (pair(covariance=lambda W, s: square(W, 1).inverse()), "prior_not_scaled"),
+    (pair(lambda W, b, s, x: (x - b) @ W / square(W, s)), "entrywise_inverse"),
+    (in_double, "dtype_lost"),
+    (lambda *a: (posterior_by_svd(*a)[0], in_double(*a)[1]), "dtype_lost"),
     (pair(lambda W, b, s, x: square(W, s).inverse() @ W.T @ (x - b)), "do_not_fit"),
     (pair(lambda W, b, s, x: (x - b) @ W.T @ square(W, s).inverse()), "do_not_fit"),
     (pair(lambda W, b, s, x: mean_of(W, b, s**0.5, x), lambda W, s: cov_of(W, s**0.5)), "sigma_not_squared"),
@@ -472,7 +612,36 @@ def seen_by_root(W, sigma, S):
     return cov_of(W, sigma) + torch.einsum("ak,bk->ab", root, root)
 
 
+def spread_of_means(W, sigma, S, **words):
+    """The images are taken for the rows of S."""
+    return torch.cov(posterior_by_svd(W, torch.zeros(len(W)).to(W), sigma, S)[0].T, **words)
+
+
+def aggregate_from(M):
+    def answer(W, sigma, S):
+        K = M(W, sigma).inverse() @ W.T
+        return sigma**2 * M(W, sigma).inverse() + K @ S @ K.T
+
+    return answer
+
+
 AGGREGATE_WRONG = [
+    (lambda W, s, S: aggregate_by_einsum(W, s, S + s**2 * eye(W, len(W))), "noise_added_to_data"),
+    (lambda W, s, S: aggregate_by_excess(W, s, S) + s**2 * eye(W, W.shape[1]), "noise_added_to_codes"),
+    (spread_of_means, "covariance_as_images"),
+    (lambda W, s, S: cov_of(W, s) + spread_of_means(W, s, S), "covariance_as_images"),
+    (lambda W, s, S: cov_of(W, s) + spread_of_means(W, s, S, correction=0), "covariance_as_images"),
+    (lambda W, s, S: cov_of(W, s) + S @ gain_of(W, s).T, "covariance_as_images"),
+    (lambda W, s, S: cov_of(W, s) + gain_of(W, s) @ S, "one_sided"),
+    (lambda W, s, S: cov_of(W, s) + W.T @ S @ gain_of(W, s).T, "one_sided"),
+    (lambda W, s, S: cov_of(W, s) + cov_of(W, s) @ W.T @ S @ W @ cov_of(W, s), "noise_counted_twice"),
+    (lambda W, s, S: cov_of(W, s) + seen(W, s, S) / s**2, "noise_counted_twice"),
+    (aggregate_from(with_diagonal), "gram_diagonal"),
+    (aggregate_from(lambda W, s: W.T @ W + s**2), "added_everywhere"),
+    (aggregate_from(lambda W, s: square(W, s**0.5)), "sigma_not_squared"),
+    (aggregate_from(lambda W, s: square(W, 1)), "prior_not_scaled"),
+    (lambda W, s, S: aggregate_by_posterior(W, 1, S), "prior_not_scaled"),
+    (lambda W, s, S: aggregate_by_excess(W.double(), s, S.double()), "dtype_lost"),
     (lambda W, s, S: cov_of(W, s) + W @ square(W, s).inverse() @ S @ gain_of(W, s), "do_not_fit"),
     (lambda W, s, S: cov_of(W, s), "within_only"),
     (seen, "between_only"),
@@ -502,7 +671,7 @@ AGGREGATE_WRONG = [
 
 RIGHT = {
     "05.moments": [moments_by_loop, moments_by_pairs, moments_in_numpy, moments_by_family],
-    "05.mixture_log_prob": [log_prob_by_family, log_prob_by_loop, log_prob_by_logaddexp],
+    "05.mixture_log_prob": [log_prob_by_family, log_prob_by_loop, log_prob_by_logaddexp, log_prob_in_single],
     "05.kl_to_matched": [kl(rightly), kl_by_entropies, kl_by_tables, kl_by_trapezoids],
     "05.characteristic_function": [phi_complex, phi_by_loop, phi_in_numpy],
     "05.ppca_posterior": [posterior_by_joint, posterior_by_precision, posterior_by_svd],

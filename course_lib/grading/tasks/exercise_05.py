@@ -37,6 +37,26 @@ def as_like(output: Any, expected: Any) -> Any:
     return output.to(expected.dtype) if isinstance(output, Tensor) and output.is_floating_point() else output
 
 
+def close_in_kind(case: Case, output: Any, expected: Any) -> str | None:
+    """As `close`, and the dtype counts too: float32 belongs where the arguments are float32, and digits to match."""
+    return close(case, output, singly(expected) if case.kind == "single" else expected) or wrong_dtype(output, expected)
+
+
+def singly(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(singly(part) for part in value)
+    return value.float() if isinstance(value, Tensor) else value
+
+
+def wrong_dtype(output: Any, expected: Any) -> str | None:
+    """What to say of an answer that is `close`, in another dtype."""
+    if isinstance(expected, (tuple, list)):
+        said = [wrong_dtype(got, want) for got, want in zip(output, expected, strict=True)]
+        return next((f"value {i + 1}: {text}" for i, text in enumerate(said) if text), None)
+    want, got = (str(value.dtype).removeprefix("torch.") for value in (expected, output))
+    return f"the dtype should be {want}, as that of the arguments, and it is {got}" if want != got else None
+
+
 def negligible(output: Any, expected: Any) -> bool:
     if not isinstance(output, Tensor) or not isinstance(expected, Tensor):
         return False
@@ -123,10 +143,19 @@ def nothing(*_: Tensor) -> float:
 
 WITHIN_ONLY = (
     "the variance is the average of the components' own. Components that lie apart spread the mixture further: an x is "
-    "also far from the mean because its component is."
+    "also far from the mean because its component is. (A weighted sum of the differences from the mean is 0, and so is "
+    "its square. The squares are what is to be summed.)"
 )
 SECOND_MOMENT = (
     "this is E x^2, the mean square around zero. A variance is measured around the mean: what is still to be taken off?"
+)
+MEAN_UNWEIGHTED = (
+    "the mean is the plain average of the components' means, as if all were picked equally often. Each counts by its "
+    "weight."
+)
+WEIGHTS_SQUARED = (
+    "in the spread of the means, the weights have come inside the square. What is averaged is (m_k - mean)^2, and a "
+    "weight says how often it counts: it stands before the square."
 )
 MOMENTS_MISTAKES = (
     Mistake("within_only", WITHIN_ONLY, spread(dot, dot, nothing)),
@@ -188,6 +217,11 @@ MOMENTS_MISTAKES = (
         spread(lambda w, m: m.mean(), lambda w, v: v.mean(), lambda w, m, mean: ((m - mean) ** 2).mean()),
     ),
     Mistake(
+        "weights_ignored",
+        "all components count alike. Each counts as often as it is picked: w_k of the time.",
+        spread(lambda w, m: m.mean(), lambda w, v: v.mean(), lambda w, m, mean: m.var() if len(m) > 1 else math.nan),
+    ),
+    Mistake(
         "means_unweighted",
         "the mean is right; the spread of the means around it counts all components alike, and not by their weights.",
         spread(dot, dot, lambda w, m, mean: ((m - mean) ** 2).mean()),
@@ -198,6 +232,33 @@ MOMENTS_MISTAKES = (
         "less than the number of components).",
         spread(dot, dot, lambda w, m, mean: m.var() if len(m) > 1 else m.var(correction=0)),
     ),
+    Mistake(
+        "means_unweighted",
+        "the mean is right; the spread of the means is that of a plain list of numbers, around its own average. It "
+        "counts all components alike, and not by their weights.",
+        spread(dot, dot, lambda w, m, mean: m.var(correction=0)),
+    ),
+    *(
+        Mistake("mean_unweighted", MEAN_UNWEIGHTED, rule)
+        for rule in (
+            lambda w, m, v: (m.mean(), moments(w, m, v)[1]),
+            spread(lambda w, m: m.mean(), dot, squares),
+            spread(lambda w, m: m.mean(), dot, lambda w, m, mean: ((m - mean) ** 2).mean()),
+        )
+    ),
+    Mistake(
+        "mean_unweighted",
+        "the mean is the sum of the components' means, without their weights: each counts as often as it is picked.",
+        lambda w, m, v: (m.sum(), moments(w, m, v)[1]),
+    ),
+    Mistake(
+        "widths_unweighted",
+        "the mean is right; of the variance, the part within the components is their plain average. Each component's "
+        "own variance counts as often as it is picked: w_k of the time.",
+        spread(dot, lambda w, v: v.mean(), squares),
+    ),
+    Mistake("weights_squared", WEIGHTS_SQUARED, spread(dot, dot, lambda w, m, mean: ((w * (m - mean)) ** 2).sum())),
+    Mistake("weights_squared", WEIGHTS_SQUARED, spread(dot, dot, lambda w, m, mean: ((w * m - mean) ** 2).sum())),
     Mistake(
         "wrong_centre",
         "the means are held against their unweighted average. The centre is the mean of the mixture, which the weights "
@@ -213,6 +274,11 @@ MOMENTS_MISTAKES = (
         "divided_by_count",
         "the mean is divided by the number of components, though the weights sum to 1 already. Sum over them.",
         spread(lambda w, m: (w * m).mean(), dot, squares),
+    ),
+    Mistake(
+        "divided_by_count",
+        "the mean is right; the variance is divided by the number of components, though the weights sum to 1 already.",
+        lambda w, m, v: (moments(w, m, v)[0], moments(w, m, v)[1] / len(w)),
     ),
     Mistake(
         "deviation_returned",
@@ -249,13 +315,26 @@ def log_prob_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(doubles(1000, -2000, 300), *SMALL, kind="far", about="far out")
     narrow = doubles(0.1, 0.9), doubles(-1, 1), doubles(1e-6, 2e-6)
     yield case(doubles(0.1, -0.2), *narrow, kind="far", about="between two narrow peaks")
+    alike = doubles(0.25, 0.75), doubles(0, 0), doubles(1, 1)
+    yield case(doubles(60, -50), *alike, kind="far", about="far out, where two components are equally near")
+    apart = doubles(0.25, 0.75), doubles(-2, 2), doubles(1e-3, 1e-3)
+    yield case(doubles(0), *apart, kind="far", about="halfway between two narrow peaks")
 
 
 def compare_log_probs(case: Case, output: Any, expected: Any) -> str | None:
-    """Far out, two answers that both stop at a floor are alike, wherever the floor is."""
+    """Far out, two answers that both stop at a floor are alike, wherever it is; so are two that both fall far below."""
     if case.kind == "far" and forgiven(case, output) and forgiven(case, expected):
         return None
-    return close(case, output, expected)
+    if case.kind == "far" and sunk(case, expected):
+        return None if sunk(case, output) else "not so far below"
+    return None if single(output, expected) else close(case, output, expected)
+
+
+def single(output: Any, expected: Any) -> bool:
+    """Whether two answers agree as far as single precision can tell: that of a constant, say, or of the whole sum."""
+    if not isinstance(output, Tensor) or output.shape != expected.shape or not output.is_floating_point():
+        return False
+    return torch.allclose(output.double(), expected.double(), rtol=1e-6, atol=1e-6)
 
 
 def forgiven(case: Case, output: Any) -> bool:
@@ -266,9 +345,23 @@ def forgiven(case: Case, output: Any) -> bool:
     return bool((output.isfinite() & (output > -1000) & (output > right + 1000)).all())
 
 
+def sunk(case: Case, output: Any) -> bool:
+    """Whether a finite number stands for minus infinity."""
+    right = mixture_log_prob(*case.calls[0])
+    if not isinstance(output, Tensor) or output.shape != right.shape or not output.is_floating_point():
+        return False
+    return bool((output.isfinite() & (output < 100 * right)).all())
+
+
 def density(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Tensor:
     """p(x) as it is written, which underflows."""
     return parts(x, means, variances).exp() @ weights
+
+
+def patched(x: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    """The logarithm of the density, and where that is 0 the largest of the terms."""
+    p, terms = density(x, weights, means, variances), weights.log() + parts(x, means, variances)
+    return torch.where(p > 0, p.log(), terms.amax(1))
 
 
 def by_parts(log_part: Callable) -> Callable:
@@ -318,6 +411,19 @@ LOG_PROB_MISTAKES = (
         "and log 0 is minus infinity. Add the densities without leaving log space: look for a logsumexp.",
         lambda x, w, m, v: density(x, w, m, v).log(),
     ),
+    Mistake(
+        "underflow",
+        "near the components this is right; far out each density is smaller than the smallest float, and what the "
+        "logarithm of 0 was replaced by is no log-density. Add the densities without leaving log space: look for a "
+        "logsumexp.",
+        lambda x, w, m, v: density(x, w, m, v).log().nan_to_num(neginf=-1e12),
+    ),
+    Mistake(
+        "largest_far_out",
+        "near the components this is right; far out, where the density underflows, only the densest component counts. "
+        "Two can be equally dense there. A logsumexp adds all of them, near and far, without a case for each.",
+        patched,
+    ),
     *(Mistake("forgiven", FORGIVEN, lambda *a, e=10.0**-n: (density(*a) + e).log()) for n in range(4, 14)),
     *(Mistake("forgiven", FORGIVEN, lambda *a, e=10.0**-n: density(*a).clamp(min=e).log()) for n in range(3, 9)),
     Mistake(
@@ -365,6 +471,11 @@ LOG_PROB_MISTAKES = (
     Mistake("normaliser", NORMALISER, by_parts(half_square)),
     Mistake("normaliser", NORMALISER, by_parts(lambda x, m, v: half_square(x, m, v) - 0.5 * v.log())),
     Mistake("normaliser", NORMALISER, by_parts(lambda x, m, v: half_square(x, m, v) - 0.5 * LOG_2_PI)),
+    Mistake(
+        "normaliser",
+        "the normaliser takes a root too many: 2 pi stands before the variance s_k^2, and one root covers both.",
+        by_parts(lambda x, m, v: half_square(x, m, v) - 0.5 * LOG_2_PI - 0.25 * v.log()),
+    ),
     Mistake(
         "normaliser",
         "the normaliser is 2 pi s_k^2 without its root: in log space, half of its logarithm belongs there.",
@@ -512,6 +623,22 @@ def guarded_above(p: Tensor, step: Tensor) -> None:
         raise ValueError("too much")
 
 
+def refused(*_: Tensor) -> None:
+    raise ValueError("any grid")
+
+
+def refused_with(kind: type[Exception]) -> Callable:
+    """A guard that finds the right grids bad, and raises another exception."""
+
+    def guard(p: Tensor, step: Tensor) -> None:
+        try:
+            require_whole(p, step)
+        except ValueError:
+            raise kind("bad grid") from None
+
+    return guard
+
+
 def loosely_guarded(p: Tensor, step: Tensor) -> None:
     if abs(p.sum() * step - 1) > 1e-3:
         raise ValueError("far off 1")
@@ -566,12 +693,28 @@ NOT_A_DENSITY = (
     "the sum is not multiplied by the distance between two points of the grid. p is a density: p(x) times that "
     "distance is the probability near x, and the finer the grid, the larger the sum without it."
 )
+OTHER_EXCEPTION = (
+    "the bad grids are found, and refused by another exception than the ValueError of the contract. A caller who wants "
+    "to try a wider grid has to know what to catch; and an assert is not even run under python -O."
+)
 KL_MISTAKES = (
     Mistake(
         "unguarded",
-        "on a good grid this is right. A grid that misses part of the mixture gives some number all the same, and "
-        "nobody would know: hold the sum of p(x_i) times the step against 1, and raise the ValueError of the contract.",
+        "on a good grid this is right; a grid that misses part of the mixture is let through. Such a grid gives some "
+        "number as well, and nobody would know: hold the sum of p(x_i) times the step against 1, and raise the "
+        "ValueError of the contract wherever it is off.",
         on_grid(divergence, guard=unguarded),
+    ),
+    Mistake(
+        "good_grid_refused",
+        "this grid is good, and your test refuses it. The sum of p(x_i) times the step is 1 on it to within 1e-6, if "
+        "p is the density of the mixture. Does the step come in, and the 1e-6? A sum of floats is hardly ever 1 "
+        "exactly.",
+        on_grid(divergence, guard=refused),
+    ),
+    *(
+        Mistake("other_exception", OTHER_EXCEPTION, on_grid(divergence, guard=refused_with(kind)))
+        for kind in (AssertionError, RuntimeError, Exception)
     ),
     Mistake(
         "guarded_on_one_side",
@@ -773,6 +916,51 @@ def changed_pair(change: Callable) -> Callable:
     return lambda t, w, m, v: change(*characteristic_function(t, w, m, v), w)
 
 
+def right_waves(t: Tensor, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    return bell(t, variances), turned(t, means)
+
+
+def mixed_parts(cosine: Callable, sine: Callable) -> Callable:
+    """Real and imaginary part, each with a size and angle of its own: cosine(t, m, v) and sine(t, m, v)."""
+
+    def answer(t: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+        (c_size, c_angle), (s_size, s_angle) = (f(t[:, None], means, variances) for f in (cosine, sine))
+        return (c_size * c_angle.cos()) @ weights, (s_size * s_angle.sin()) @ weights
+
+    return answer
+
+
+def by_waves_of(both: Callable) -> Callable:
+    return mixed_parts(both, both)
+
+
+def weighted_parts(t: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    """The terms of the components, [n, k], not summed."""
+    size, angle = waves(t, means, variances)
+    return weights * size * angle.cos(), weights * size * angle.sin()
+
+
+def real_wave(final: Callable) -> Callable:
+    """sum_k w_k exp(m_k t - s_k^2 t^2 / 2), without i, made a pair by `final`."""
+
+    def answer(t: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+        return final(torch.exp(means * t[:, None] - 0.5 * variances * t[:, None] ** 2) @ weights)
+
+    return answer
+
+
+def zero_beside(real: Tensor) -> tuple[Tensor, Tensor]:
+    return real, torch.zeros_like(real)
+
+
+def twice(real: Tensor) -> tuple[Tensor, Tensor]:
+    return real, real
+
+
+def real_and_imaginary(real: Tensor) -> tuple[Tensor, Tensor]:
+    return real.real, real.imag
+
+
 def generating(t: Tensor, weights: Tensor, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
     real = torch.exp(means * t[:, None] + 0.5 * variances * t[:, None] ** 2) @ weights
     return real, torch.zeros_like(real)
@@ -791,6 +979,10 @@ PRODUCT = (
 WRONG_WIDTH = (
     "the size of a component's term falls as exp(-s_k^2 t^2 / 2), with the variance s_k^2 and the square of t; one of "
     "the three is not as it should be."
+)
+I_FORGOTTEN = (
+    "the i before m_k t is missing: the exponential is real, and m_k t lets it grow or fall where it should turn. A "
+    "size that turns has a real and an imaginary part."
 )
 CHARACTERISTIC_MISTAKES = (
     Mistake(
@@ -848,6 +1040,34 @@ CHARACTERISTIC_MISTAKES = (
         "the variance makes a characteristic function fall.",
         generating,
     ),
+    *(Mistake("i_forgotten", I_FORGOTTEN, real_wave(final)) for final in (zero_beside, twice, real_and_imaginary)),
+    Mistake(
+        "i_everywhere",
+        "i stands before the whole exponent, and belongs before m_k t alone. So the second term turns where it should "
+        "make the size fall.",
+        by_waves_of(lambda t, m, v: (torch.ones_like(t * v), m * t - 0.5 * v * t**2)),
+    ),
+    Mistake(
+        "size_in_one_part",
+        "the real part is right; the sine lacks its size exp(-s_k^2 t^2 / 2). Size times cosine, and size times sine.",
+        mixed_parts(right_waves, lambda t, m, v: (torch.ones_like(t * v), m * t)),
+    ),
+    Mistake(
+        "size_in_one_part",
+        "the imaginary part is right; the cosine lacks its size exp(-s_k^2 t^2 / 2). Size times cosine, and size "
+        "times sine.",
+        mixed_parts(lambda t, m, v: (torch.ones_like(t * v), m * t), right_waves),
+    ),
+    Mistake(
+        "angle_without_t",
+        "the real part is right; the angle in the sine is m_k at every t. It is m_k t: at t = 0 nothing turns.",
+        mixed_parts(right_waves, lambda t, m, v: (bell(t, v), m.expand_as(t * v))),
+    ),
+    Mistake(
+        "angle_without_t",
+        "the imaginary part is right; the angle in the cosine is m_k at every t. It is m_k t: at t = 0 nothing turns.",
+        mixed_parts(lambda t, m, v: (bell(t, v), m.expand_as(t * v)), right_waves),
+    ),
     Mistake("density", "this is the density of the mixture, with t in the place of x.", density_at),
     Mistake("product", PRODUCT, wave_of(lambda w, m, v: (w @ m, w @ v))),
     Mistake("product", PRODUCT, wave_of(lambda w, m, v: (w @ m, w**2 @ v))),
@@ -867,6 +1087,35 @@ CHARACTERISTIC_MISTAKES = (
         "weights_equal",
         "every component has the weight 1/K, whatever its own weight is.",
         lambda t, w, m, v: characteristic_function(t, torch.full_like(w, 1 / len(w)), m, v),
+    ),
+    Mistake(
+        "weights_forgotten",
+        "the real part is right; in the imaginary one the components are added up without their weights.",
+        lambda t, w, m, v: (
+            characteristic_function(t, w, m, v)[0],
+            characteristic_function(t, torch.ones_like(w), m, v)[1],
+        ),
+    ),
+    Mistake(
+        "divided_by_count",
+        "the sum is divided by the number of components, though the weights sum to 1 already. At t = 0, 1 belongs.",
+        changed_pair(lambda real, imaginary, w: (real / len(w), imaginary / len(w))),
+    ),
+    Mistake(
+        "wrong_axis",
+        "the sum runs over the points t and leaves the components. It belongs over the components, one value for each "
+        "t.",
+        lambda t, w, m, v: tuple(part.sum(0) for part in weighted_parts(t, w, m, v)),
+    ),
+    Mistake(
+        "points_added",
+        "everything is added up, the points t as well. Each t has a value of its own: [n].",
+        changed_pair(lambda real, imaginary, w: (real.sum(), imaginary.sum())),
+    ),
+    Mistake(
+        "axes_kept",
+        "the sum has left its axis behind, with length one. One number for each t: [n].",
+        changed_pair(lambda real, imaginary, w: (real[:, None], imaginary[:, None])),
     ),
     Mistake(
         "polar",
@@ -906,7 +1155,7 @@ CHARACTERISTIC_MISTAKES = (
     Mistake(
         "not_summed",
         "these are the terms of the components: the sum over them, by their weights, is missing.",
-        lambda t, w, m, v: tuple(w * waves(t, m, v)[0] * f(waves(t, m, v)[1]) for f in (torch.cos, torch.sin)),
+        weighted_parts,
     ),
 )
 
@@ -919,18 +1168,18 @@ def eye_like(matrix: Tensor) -> Tensor:
 
 
 def inner(W: Tensor, variance: float) -> Tensor:
-    """M = W' W + sigma^2 I."""
+    """M = W^T W + sigma^2 I."""
     gram = W.T @ W
     return gram + variance * eye_like(gram)
 
 
 def gain(W: Tensor, sigma: float) -> Tensor:
-    """K = M^-1 W'."""
+    """K = M^-1 W^T."""
     return torch.linalg.solve(inner(W, sigma**2), W.T)
 
 
 def ppca_posterior(W: Tensor, b: Tensor, sigma: float, x: Tensor) -> tuple[Tensor, Tensor]:
-    """M^-1 W' (x - b) and sigma^2 M^-1."""
+    """M^-1 W^T (x - b) and sigma^2 M^-1."""
     return (x - b) @ gain(W, sigma).T, sigma**2 * torch.linalg.inv(inner(W, sigma**2))
 
 
@@ -939,10 +1188,10 @@ def posterior_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(W, b, 3.0, x, about="two pixels, a code of one number, one image")
     for n, pixels, code, sigma in ((4, 3, 2, 0.5), (2, 5, 3, 1.5)):
         yield some_posterior(generator, n, pixels, code, sigma)
-    yield some_posterior(generator, 3, 3, 3, 0.7, about="as many codes as pixels, and as many images")
+    yield some_posterior(generator, 3, 3, 3, 0.7, about="a code as long as the image, and as many images")
     yield some_posterior(generator, 2, 2, 3, 0.8, about="a code longer than the image")
     single = some_posterior(generator, 3, 4, 2, 0.6).calls[0]
-    yield case(*(a.float() if isinstance(a, Tensor) else a for a in single), about="float32")
+    yield case(*(a.float() if isinstance(a, Tensor) else a for a in single), about="float32", kind="single")
 
 
 def some_posterior(generator: torch.Generator, n: int, pixels: int, code: int, sigma: float, **words) -> Case:
@@ -973,6 +1222,40 @@ def least_squares(W: Tensor, b: Tensor, sigma: float, x: Tensor) -> tuple[Tensor
     return (x - b) @ torch.linalg.pinv(W).T, sigma**2 * torch.linalg.pinv(W.T @ W)
 
 
+def identity(W: Tensor, size: int) -> Tensor:
+    return torch.eye(size, dtype=W.dtype)
+
+
+def gram_diagonal(W: Tensor, sigma: float) -> Tensor:
+    return torch.diag((W.T @ W).diagonal() + sigma**2)
+
+
+def by_columns(W: Tensor, M: Tensor, x: Tensor) -> Tensor:
+    return torch.linalg.solve(M, W.T @ x.T).T
+
+
+def by_rows(W: Tensor, M: Tensor, x: Tensor) -> Tensor:
+    return x @ W @ torch.linalg.inv(M)
+
+
+def by_outer(W: Tensor, M: Tensor, x: Tensor) -> Tensor:
+    return x @ torch.linalg.inv(M) @ W
+
+
+def with_inner(M: Callable, mean: Callable = by_columns) -> Callable:
+    """The posterior with another M(W, sigma, x), and the mean of W, M and x - b."""
+
+    def answer(W: Tensor, b: Tensor, sigma: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        inside = M(W, sigma, x)
+        return mean(W, inside, x - b), sigma**2 * torch.linalg.inv(inside)
+
+    return answer
+
+
+def kept(values: Tensor) -> Tensor:
+    return values
+
+
 def off_by(W: Tensor, b: Tensor, x: Tensor) -> Tensor:
     return (x - b) @ W
 
@@ -989,9 +1272,58 @@ DO_NOT_FIT = (
     "two matrices do not fit. W is [pixels, code], and images are rows, [n, pixels]: write the shape beneath each "
     "factor, and see which one has to be transposed, or to change sides."
 )
+GRAM_OUTER = (
+    "W W^T stands in M where W^T W belongs. W W^T is [pixels, pixels] and compares pixels; M compares the numbers of "
+    "the code: [code, code]. (There is a form of the posterior with W W^T + sigma^2 I, and other factors around it.)"
+)
+GRAM_DIAGONAL = (
+    "only the diagonal of W^T W has come into M. Columns of W that are not orthogonal explain the same pixels, and "
+    "what one has explained the other need not: that stands beside the diagonal."
+)
+ADDED_EVERYWHERE = (
+    "sigma^2 is added to every entry of W^T W. It belongs on the diagonal alone, times the identity: a number plus a "
+    "matrix is added everywhere."
+)
+IDENTITY_SIZE = (
+    "the identity in M has another size than W^T W, which is [code, code]. How many columns has W? That many numbers "
+    "has the code."
+)
+DTYPE_LOST = (
+    "the numbers are right, and for float32 arguments the result is float64. Something in double precision has come "
+    "in, an identity perhaps, or a detour through numpy: the result has the dtype of the arguments."
+)
 COVARIANCE_ALONE = "the mean is right. "
 POSTERIOR_MISTAKES = (
     Mistake("do_not_fit", DO_NOT_FIT, inferred(mean=lambda W, b, s, x: (x - b) @ gain(W, s))),
+    *(
+        Mistake("identity_size", IDENTITY_SIZE, with_inner(lambda W, s, x, f=f: W.T @ W + s**2 * identity(W, f(W, x))))
+        for f in (lambda W, x: len(x), lambda W, x: len(W))
+    ),
+    Mistake("gram_outer", GRAM_OUTER, with_inner(lambda W, s, x: own_covariance(W, s))),
+    Mistake("gram_outer", GRAM_OUTER, with_inner(lambda W, s, x: own_covariance(W, s), mean=by_rows)),
+    Mistake("gram_outer", GRAM_OUTER, with_inner(lambda W, s, x: own_covariance(W, s), mean=by_outer)),
+    Mistake(
+        "gram_outer", GRAM_OUTER, with_inner(lambda W, s, x: W @ W.T + s**2 * identity(W, W.shape[1]), mean=by_rows)
+    ),
+    Mistake("gram_diagonal", GRAM_DIAGONAL, with_inner(lambda W, s, x: gram_diagonal(W, s))),
+    Mistake("added_everywhere", ADDED_EVERYWHERE, with_inner(lambda W, s, x: W.T @ W + s**2)),
+    *(
+        Mistake(
+            "sigma_not_squared",
+            COVARIANCE_ALONE + "In the covariance, sigma stands where its square belongs: in M, before M^-1, or in "
+            "both.",
+            inferred(covariance=rule),
+        )
+        for rule in (
+            lambda W, s: s**2 * torch.linalg.inv(inner(W, s)),
+            lambda W, s: s * torch.linalg.inv(inner(W, s)),
+        )
+    ),
+    Mistake(
+        "sigma_not_squared",
+        "the covariance is right. In the mean, sigma stands in M where its square belongs.",
+        inferred(mean=lambda W, b, s, x: (x - b) @ gain(W, s**0.5).T),
+    ),
     Mistake("sigma_not_squared", SIGMA, with_sigma(lambda sigma: sigma**0.5)),
     Mistake(
         "sigma_not_squared",
@@ -1027,14 +1359,15 @@ POSTERIOR_MISTAKES = (
     ),
     Mistake(
         "precision",
-        COVARIANCE_ALONE + "M is not inverted in the covariance: the better x shows z, the larger W' W and the smaller "
+        COVARIANCE_ALONE
+        + "M is not inverted in the covariance: the better x shows z, the larger W^T W and the smaller "
         "the covariance.",
         inferred(covariance=lambda W, s: inner(W, s**2)),
     ),
     Mistake(
         "precision",
         COVARIANCE_ALONE + "M is not inverted in the covariance, only multiplied by sigma^2: the better x shows z, the "
-        "larger W' W and the smaller the covariance.",
+        "larger W^T W and the smaller the covariance.",
         inferred(covariance=lambda W, s: inner(W, s**2) * s**2),
     ),
     Mistake(
@@ -1047,6 +1380,18 @@ POSTERIOR_MISTAKES = (
         "b is added to x where it should be taken off.",
         inferred(mean=lambda W, b, s, x: (x + b) @ gain(W, s).T),
     ),
+    Mistake(
+        "b_replaced",
+        "the average of the given images is taken off in the place of b. b belongs to the model: one image, or a few "
+        "that are alike, can lie far from it, and that is what they say about z.",
+        inferred(mean=lambda W, b, s, x: (x - x.mean(0)) @ gain(W, s).T),
+    ),
+    Mistake(
+        "b_replaced",
+        "the average of the given images is taken off as well as b. b alone belongs there: the posterior of an image "
+        "does not depend on the other images.",
+        inferred(mean=lambda W, b, s, x: (x - x.mean(0) - b) @ gain(W, s).T),
+    ),
     Mistake("prior_forgotten", PRIOR_FORGOTTEN, least_squares),
     Mistake(
         "prior_forgotten",
@@ -1055,42 +1400,54 @@ POSTERIOR_MISTAKES = (
     ),
     Mistake(
         "prior_not_scaled",
-        "the identity is added to W' W as it is. Prior and noise are weighed against each other: the larger sigma, the "
-        "more the prior counts.",
+        "the identity is added to W^T W as it is. Prior and noise are weighed against each other: the larger sigma, "
+        "the more the prior counts.",
         lambda W, b, s, x: (ppca_posterior(W, b, 1.0, x)[0], s**2 * torch.linalg.inv(inner(W, 1.0))),
     ),
     Mistake(
         "prior_not_scaled",
-        "the identity is added to W' W as it is, and sigma does not come in at all.",
+        "the identity is added to W^T W as it is, and sigma does not come in at all.",
         lambda W, b, s, x: ppca_posterior(W, b, 1.0, x),
+    ),
+    *(
+        Mistake(
+            "prior_not_scaled",
+            COVARIANCE_ALONE + "In the covariance the identity is added to W^T W as it is. Prior and noise are weighed "
+            "against each other: what the image says counts the less, the larger sigma.",
+            inferred(covariance=rule),
+        )
+        for rule in (
+            lambda W, s: torch.linalg.inv(inner(W, 1.0)),
+            lambda W, s: s**2 * torch.linalg.inv(inner(W, 1.0)),
+        )
     ),
     Mistake(
         "noise_counted_twice",
-        "the covariance is right. In the mean, sigma^2 is counted twice: M^-1 W' (x - b) is divided by sigma^2 once "
+        "the covariance is right. In the mean, sigma^2 is counted twice: M^-1 W^T (x - b) is divided by sigma^2 once "
         "more.",
         inferred(mean=lambda W, b, s, x: (x - b) @ gain(W, s).T / s**2),
     ),
     Mistake(
         "noise_counted_twice",
-        "the covariance is right. The mean is the covariance times W' (x - b), and W' (x - b) has still to be divided "
-        "by the variance of the noise.",
+        "the covariance is right. The mean is the covariance times W^T (x - b), and W^T (x - b) has still to be "
+        "divided by the variance of the noise.",
         inferred(mean=lambda W, b, s, x: (x - b) @ gain(W, s).T * s**2),
     ),
     Mistake(
         "only_projected",
-        "the covariance is right. The mean is W' (x - b), a projection: M^-1 is missing, which makes a code of it.",
+        "the covariance is right. The mean is W^T (x - b), a projection: M^-1 is missing, which makes a code of it.",
         inferred(mean=lambda W, b, s, x: off_by(W, b, x)),
     ),
     Mistake(
         "only_projected",
-        "the covariance is right. The mean is W' (x - b) divided by sigma^2: what is still missing is the covariance "
+        "the covariance is right. The mean is W^T (x - b) divided by sigma^2: what is still missing is the covariance "
         "before it.",
         inferred(mean=lambda W, b, s, x: off_by(W, b, x) / s**2),
     ),
     Mistake(
         "diagonal",
-        COVARIANCE_ALONE + "Of the covariance only the diagonal is there. Codes that explain the same pixels vary "
-        "together, given x; they do not only where the columns of W are orthogonal.",
+        COVARIANCE_ALONE + "Of the covariance only the diagonal is there. Numbers of the code that explain the same "
+        "pixels vary together, given x; only where the columns of W are orthogonal they do not.",
         inferred(covariance=lambda W, s: torch.diag(right_covariance(W, s).diagonal())),
     ),
     Mistake(
@@ -1110,9 +1467,19 @@ POSTERIOR_MISTAKES = (
         inferred(covariance=lambda W, s: s**2 / inner(W, s**2)),
     ),
     Mistake(
+        "entrywise_inverse",
+        "something is divided by M with a slash, which divides entry by entry. A matrix has an inverse as a whole.",
+        inferred(mean=lambda W, b, s, x: (x - b) @ W / inner(W, s**2)),
+    ),
+    Mistake(
         "prior_covariance",
         COVARIANCE_ALONE + "The covariance is that of the prior, I: as if x had said nothing.",
         inferred(covariance=lambda W, s: eye_like(W.T)),
+    ),
+    Mistake(
+        "prior_covariance",
+        COVARIANCE_ALONE + "The covariance is that of the prior, I: as if x had said nothing.",
+        inferred(covariance=lambda W, s: torch.eye(W.shape[1])),
     ),
     Mistake(
         "noise_covariance",
@@ -1122,7 +1489,7 @@ POSTERIOR_MISTAKES = (
     ),
     Mistake(
         "marginal",
-        "the covariance is that of x under the model, W W' + sigma^2 I. Asked for is that of z, given x.",
+        "the covariance is that of x under the model, W W^T + sigma^2 I. Asked for is that of z, given x.",
         inferred(covariance=lambda W, s: W @ W.T + s**2 * eye_like(W)),
     ),
     Mistake(
@@ -1143,9 +1510,13 @@ POSTERIOR_MISTAKES = (
     ),
     Mistake(
         "transposed",
-        "W stands where its transpose belongs: W' W is [code, code], and where there are as many codes as pixels "
+        "W stands where its transpose belongs: W^T W is [code, code], and where the code is as long as the image "
         "nothing complains.",
         lambda W, b, s, x: ppca_posterior(W.T, b, s, x),
+    ),
+    *(
+        Mistake("dtype_lost", DTYPE_LOST, lambda *a, to=to: tuple(f(v) for f, v in zip(to, ppca_posterior(*a))))
+        for to in ((Tensor.double, Tensor.double), (kept, Tensor.double), (Tensor.double, kept))
     ),
     Mistake(
         "mean_only",
@@ -1164,13 +1535,13 @@ POSTERIOR_MISTAKES = (
 
 
 def aggregate_covariance(W: Tensor, sigma: float, data_cov: Tensor) -> Tensor:
-    """sigma^2 M^-1 + K S K', with K = M^-1 W'."""
+    """sigma^2 M^-1 + K S K^T, with K = M^-1 W^T."""
     K = gain(W, sigma)
     return right_covariance(W, sigma) + K @ data_cov @ K.T
 
 
 def own_covariance(W: Tensor, sigma: float) -> Tensor:
-    """W W' + sigma^2 I, the covariance of x under the model."""
+    """W W^T + sigma^2 I, the covariance of x under the model."""
     return W @ W.T + sigma**2 * eye_like(W)
 
 
@@ -1180,11 +1551,13 @@ def aggregate_cases(generator: torch.Generator) -> Iterator[Case]:
     for pixels, code, sigma in ((3, 2, 0.5), (5, 3, 1.5)):
         yield case(normal(generator, pixels, code), sigma, some_covariance(generator, pixels))
     W = normal(generator, 4, 2)
-    yield case(W, 0.7, own_covariance(W, 0.7), about="data as the model's own: W W' + sigma^2 I")
+    yield case(W, 0.7, own_covariance(W, 0.7), about="data as the model's own: W W^T + sigma^2 I")
     yield case(W, 0.7, torch.zeros(4, 4, dtype=torch.float64), about="data that are all alike: no covariance")
-    yield case(normal(generator, 3, 3), 0.6, some_covariance(generator, 3), about="as many codes as pixels")
+    yield case(normal(generator, 3, 3), 0.6, some_covariance(generator, 3), about="a code as long as the image")
     yield case(normal(generator, 2, 3), 0.8, some_covariance(generator, 2), about="a code longer than the image")
-    yield case(normal(generator, 4, 2).float(), 0.6, some_covariance(generator, 4).float(), about="float32")
+    yield case(
+        normal(generator, 4, 2).float(), 0.6, some_covariance(generator, 4).float(), about="float32", kind="single"
+    )
 
 
 def some_covariance(generator: torch.Generator, size: int) -> Tensor:
@@ -1208,7 +1581,7 @@ def none_of(W: Tensor, *_: Any) -> Tensor:
 
 
 def means_vary(W: Tensor, sigma: float, S: Tensor) -> Tensor:
-    """The covariance of the posterior means, K S K'."""
+    """The covariance of the posterior means, K S K^T."""
     K = gain(W, sigma)
     return K @ S @ K.T
 
@@ -1216,6 +1589,27 @@ def means_vary(W: Tensor, sigma: float, S: Tensor) -> Tensor:
 def by_cholesky(W: Tensor, sigma: float, S: Tensor) -> Tensor:
     root = gain(W, sigma) @ torch.linalg.cholesky(S)
     return root @ root.T
+
+
+def as_images(within: Callable, correction: int) -> Callable:
+    """The posterior means of S's rows, as if they were images, and the covariance of these means."""
+
+    def answer(W: Tensor, sigma: float, data_cov: Tensor) -> Tensor:
+        means = data_cov @ gain(W, sigma).T
+        return within(W, sigma) + torch.cov(means.T, correction=correction)
+
+    return answer
+
+
+def by_inner(M: Callable) -> Callable:
+    """sigma^2 M^-1 + K S K^T with K = M^-1 W^T and another M(W, sigma)."""
+
+    def answer(W: Tensor, sigma: float, data_cov: Tensor) -> Tensor:
+        inside = M(W, sigma)
+        K = torch.linalg.solve(inside, W.T)
+        return sigma**2 * torch.linalg.inv(inside) + K @ data_cov @ K.T
+
+    return answer
 
 
 def with_gain(K: Callable) -> Callable:
@@ -1226,17 +1620,39 @@ def with_gain(K: Callable) -> Callable:
 TWO_PARTS = "The aggregate varies for two reasons: z varies for a given x, and its mean varies from x to x."
 FACTORED = (
     "the covariance of the data is inverted, or taken apart by Cholesky. Neither can be done with data that do not "
-    "vary in some direction, and neither is needed: a linear map K makes K S K' of any covariance S."
+    "vary in some direction, and neither is needed: a linear map K makes K S K^T of any covariance S."
 )
 ALWAYS_I = (
-    "I comes out whatever the data are. It does for data as the model makes them; asked for is the aggregate over the "
-    "data that are given, with their covariance."
+    "I comes out whatever the data are. It does for some, those that the model makes among them; asked for is the "
+    "aggregate over the data that are given, with their covariance."
+)
+AS_IMAGES = (
+    "the data's covariance S is treated as if its rows were images. S is all that is known of the images; the "
+    "posterior mean is a linear map K of an image, and such a map makes K S K^T of the covariance."
 )
 AGGREGATE_MISTAKES = (
     Mistake("do_not_fit", DO_NOT_FIT, total(between=lambda W, s, S: gain(W, s).T @ S @ gain(W, s))),
     Mistake("within_only", f"only the covariance of each posterior is there. {TWO_PARTS}", total(between=none_of)),
     Mistake("between_only", f"only the covariance of the posterior means is there. {TWO_PARTS}", total(within=none_of)),
     Mistake("always_identity", ALWAYS_I, lambda W, s, S: aggregate_covariance(W, s, own_covariance(W, s))),
+    Mistake("always_identity", ALWAYS_I, lambda W, s, S: torch.eye(W.shape[1])),
+    Mistake(
+        "noise_added_to_data",
+        "sigma^2 I is added to the data's covariance. S is that of the images as they are, noise and all.",
+        lambda W, s, S: aggregate_covariance(W, s, S + s**2 * eye_like(S)),
+    ),
+    Mistake(
+        "noise_added_to_codes",
+        "sigma^2 I is added on top. The noise lives among the pixels, and what it leaves unknown of z is in sigma^2 "
+        "M^-1 already.",
+        total(within=lambda W, s: right_covariance(W, s) + s**2 * eye_like(W.T)),
+    ),
+    *(
+        Mistake("covariance_as_images", AS_IMAGES, as_images(within, correction))
+        for within in (right_covariance, lambda W, s: 0.0)
+        for correction in (0, 1)
+    ),
+    Mistake("covariance_as_images", AS_IMAGES, total(between=lambda W, s, S: S @ gain(W, s).T)),
     Mistake(
         "prior_for_posterior",
         "the covariance of the prior, I, is added where that of the posterior belongs: given x, less is left to vary.",
@@ -1265,29 +1681,65 @@ AGGREGATE_MISTAKES = (
     ),
     Mistake(
         "least_squares",
-        "the codes are those of least squares, without the prior. The mean of the posterior is M^-1 W' (x - b), drawn "
+        "the codes are those of least squares, without the prior. The mean of the posterior is M^-1 W^T (x - b), drawn "
         "towards 0 by the sigma^2 I in M.",
         with_gain(lambda W, s: torch.linalg.pinv(W)),
     ),
     Mistake(
         "only_projected",
-        "the data's covariance is projected by W' alone. The posterior mean is M^-1 W' (x - b): what does a linear map "
-        "do to a covariance?",
+        "the data's covariance is projected by W^T alone. The posterior mean is M^-1 W^T (x - b): what does a linear "
+        "map do to a covariance?",
         with_gain(lambda W, s: W.T),
     ),
     Mistake(
         "one_sided",
-        "M^-1 stands on one side only, so this is not symmetric. A linear map K makes K S K' of a covariance S.",
+        "M^-1 stands on one side only. A linear map K makes K S K^T of a covariance S: it comes in twice, whole.",
         total(between=lambda W, s, S: gain(W, s) @ S @ W),
     ),
     Mistake(
+        "one_sided",
+        "M^-1 stands on one side only. A linear map K makes K S K^T of a covariance S: it comes in twice, whole.",
+        total(between=lambda W, s, S: W.T @ S @ gain(W, s).T),
+    ),
+    Mistake(
+        "one_sided",
+        "the map from images to codes stands on one side of S only. A linear map K makes K S K^T of a covariance S.",
+        total(between=lambda W, s, S: gain(W, s) @ S),
+    ),
+    Mistake(
+        "noise_counted_twice",
+        "sigma^2 is counted twice in the spread of the means: the posterior mean is M^-1 W^T (x - b), or the "
+        "covariance sigma^2 M^-1 times W^T (x - b) / sigma^2.",
+        with_gain(lambda W, s: s**2 * gain(W, s)),
+    ),
+    Mistake(
+        "noise_counted_twice",
+        "the spread of the means is divided by sigma^2. M^-1 W^T (x - b) is the posterior mean already.",
+        with_gain(lambda W, s: gain(W, s) / s),
+    ),
+    Mistake("gram_diagonal", GRAM_DIAGONAL, by_inner(gram_diagonal)),
+    Mistake("added_everywhere", ADDED_EVERYWHERE, by_inner(lambda W, s: W.T @ W + s**2)),
+    Mistake("gram_outer", GRAM_OUTER, by_inner(own_covariance)),
+    Mistake("identity_size", IDENTITY_SIZE, by_inner(lambda W, s: W.T @ W + s**2 * eye_like(W))),
+    Mistake("sigma_not_squared", SIGMA, by_inner(lambda W, s: inner(W, s))),
+    *(
+        Mistake(
+            "prior_not_scaled",
+            "the identity is added to W^T W as it is. Prior and noise are weighed against each other: the larger "
+            "sigma, the more the prior counts.",
+            rule,
+        )
+        for rule in (by_inner(lambda W, s: inner(W, 1.0)), lambda W, s, S: aggregate_covariance(W, 1.0, S))
+    ),
+    Mistake("dtype_lost", DTYPE_LOST, lambda *a: aggregate_covariance(*a).double()),
+    Mistake(
         "precision_of_data",
-        "the inverse of the data's covariance has come in. A linear map K makes K S K' of a covariance S.",
+        "the inverse of the data's covariance has come in. A linear map K makes K S K^T of a covariance S.",
         total(between=lambda W, s, S: gain(W, s) @ torch.linalg.inv(S) @ gain(W, s).T),
     ),
     Mistake(
         "squared_data",
-        "the data's covariance stands twice, or is squared. A linear map K makes K S K' of a covariance S.",
+        "the data's covariance stands twice, or is squared. A linear map K makes K S K^T of a covariance S.",
         total(between=lambda W, s, S: gain(W, s) @ S @ S.T @ gain(W, s).T),
     ),
     Mistake(
@@ -1297,7 +1749,8 @@ AGGREGATE_MISTAKES = (
     ),
     Mistake(
         "data_diagonal",
-        "only the diagonal of the data's covariance counts. Pixels vary together, and codes are made of many.",
+        "only the diagonal of the data's covariance counts. Pixels vary together, and each number of the code "
+        "is made of many.",
         total(between=lambda W, s, S: means_vary(W, s, torch.diag(S.diagonal()))),
     ),
     Mistake(
@@ -1308,12 +1761,14 @@ AGGREGATE_MISTAKES = (
     Mistake("data_factored", FACTORED, total(between=by_cholesky)),
     Mistake(
         "codes_diagonal",
-        "only the diagonal is there: the variances of the codes. Asked for is the whole matrix, covariances and all.",
+        "only the diagonal is there: the variance of each number of the code. Asked for is the whole matrix, "
+        "covariances and all.",
         lambda W, s, S: torch.diag(aggregate_covariance(W, s, S).diagonal()),
     ),
     Mistake(
         "codes_diagonal",
-        "these are the variances of the codes: [code]. Asked for is the whole matrix, [code, code].",
+        "these are the variances alone, one for each number of the code: [code]. Asked for is the whole matrix, "
+        "[code, code].",
         lambda W, s, S: aggregate_covariance(W, s, S).diagonal(),
     ),
     Mistake(
@@ -1370,7 +1825,8 @@ TASKS = (
         hints=(
             "Give x an axis of its own, so that all points meet all components: [n, 1] against [k] makes [n, k]. "
             "A factor w becomes a term log w; and a sum of exponentials has a logarithm that torch knows how to take.",
-            "log p(x) = logsumexp_k [ log w_k - log(2 pi s_k^2) / 2 - (x - m_k)^2 / (2 s_k^2) ].",
+            "log sum_k exp(a_k) = a + log sum_k exp(a_k - a), for any number a. With the largest a_k for a, nothing "
+            "that counts underflows. Here a_k is the logarithm of a whole term: of weight, root and exponential.",
             "log_parts = ...                   # [n, k], log N(x_i; m_k, s_k^2)\n"
             "return torch.logsumexp(... + log_parts, dim=...)",
         ),
@@ -1407,7 +1863,8 @@ TASKS = (
         hints=(
             "It is a mean, and the mean over a mixture is the weighted mean over its components. So add up terms, one "
             "for each component; each has a size and an angle.",
-            "phi(t) = sum_k w_k exp(-s_k^2 t^2 / 2) (cos m_k t + i sin m_k t).",
+            "exp(c + i d) = exp(c) (cos d + i sin d), for real c and d: the size is exp(c), and the angle d. Which "
+            "parts of i m_k t - s_k^2 t^2 / 2 are c and d?",
             "size = torch.exp(...)             # [n, k]\nangle = ...                       # [n, k]\n"
             "real = (weights * size * torch.cos(angle)).sum(...)\nimaginary = ...\nreturn real, imaginary",
         ),
@@ -1423,14 +1880,14 @@ TASKS = (
         reference=ppca_posterior,
         mistakes=POSTERIOR_MISTAKES,
         hints=(
-            "log p(z|x) = log p(z) + log p(x|z) + a constant: two squares in z, whose sum is one square. What stands "
-            "before z z' is half the inverse covariance.",
-            "With M = W' W + sigma^2 I: the mean is M^-1 W' (x - b), and the covariance sigma^2 M^-1. The images are "
+            "log p(z|x) = log p(z) + log p(x|z) + a constant: two squares in z, whose sum is one square. In the "
+            "logarithm of N(mean, C) the part with two factors z is -z^T C^-1 z / 2: compare, and read off C.",
+            "With M = W^T W + sigma^2 I: the mean is M^-1 W^T (x - b), and the covariance sigma^2 M^-1. The images are "
             "rows, so the means are (x - b) W M^-1.",
-            "M = ... + ... * torch.eye(..., dtype=W.dtype)\nmean = (...) @ W @ torch.linalg.inv(M)\n"
-            "covariance = ...\nreturn mean, covariance",
+            "M = ...                           # [code, code]\nmean = ...                        # [n, code]\n"
+            "covariance = ...                  # [code, code]\nreturn mean, covariance",
         ),
-        compare=close,
+        compare=close_in_kind,
     ),
     Task(
         id="05.aggregate_covariance",
@@ -1444,10 +1901,10 @@ TASKS = (
         hints=(
             "It is the first task again, with matrices: the mean of the covariances, and the covariance of the means. "
             "The posterior mean is a linear map of x.",
-            "With K = M^-1 W' and M = W' W + sigma^2 I: sigma^2 M^-1 + K S K', for data of covariance S.",
+            "With K = M^-1 W^T and M = W^T W + sigma^2 I: sigma^2 M^-1 + K S K^T, for data of covariance S.",
             "M = ...\nK = torch.linalg.solve(M, ...)    # [code, pixels]\nwithin = ...\nbetween = K @ ... @ ...\n"
             "return within + between",
         ),
-        compare=close,
+        compare=close_in_kind,
     ),
 )
