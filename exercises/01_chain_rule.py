@@ -29,6 +29,9 @@
 # pixel, so its shape is `[2] * n`: `p[1, 0, 0, 1]` is the probability that pixels 0 and 3 are 1 and pixels 1 and 2 are
 # 0. The pixels are numbered in raster order, from 0, and pixel $i$ is axis $i$. To forget pixel $i$ is to sum over its
 # axis. The probabilities of a table are never negative and sum to 1; some may be 0.
+#
+# Chapter 01 writes the same table flat, as 16 numbers in a row, and counts the pixels from 1 in its formulas: its $x_1$
+# is pixel 0 here. `p.view(2, 2, 2, 2)` makes this table of a flat one, `p.flatten()` makes the flat one of this.
 
 # %%
 import math
@@ -43,7 +46,7 @@ from course_lib.grading import check, hint, when_solved
 # %% [markdown]
 # ## 1. What does a picture cost?
 #
-# Difficulty 1 of 5 · 1 point · 5 minutes
+# Difficulty 1 of 5 · 1 point · 5 minutes · in bits
 #
 # A code built for a model gives a picture of probability $m(x)$ a word of $-\log_2 m(x)$ bits. The pictures come from
 # $p$, and the model may be another: then some words are too long and some too short.
@@ -54,7 +57,7 @@ from course_lib.grading import check, hint, when_solved
 
 # %% nbgrader={"grade": false, "grade_id": "01-code_length", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def code_length(p: Float[Tensor, "*pixels"], model: Float[Tensor, "*pixels"]) -> Float[Tensor, ""]:
-    """L = -sum_x p(x) log2 model(x): what images of p cost on average under a code for `model`, in bits per image.
+    """L = -sum_x p(x) log2 model(x): what pictures of p cost on average under a code for `model`, in bits each.
 
     A state with p(x) = 0 adds 0, whatever the model gives it. Where p(x) > 0 and model(x) = 0, the length is infinite.
     Returns one number, as a float or a tensor.
@@ -66,16 +69,25 @@ def code_length(p: Float[Tensor, "*pixels"], model: Float[Tensor, "*pixels"]) ->
 check("01.code_length", code_length)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# 4 bits. With no room for one of them, infinitely many: that picture has no word, and it does occur.
+#
+# </details>
+
+# %% [markdown]
 # ## 2. What is known of a pixel
 #
-# Difficulty 3 of 5 · 2 points · 15 minutes
+# Difficulty 3 of 5 · 2 points · 15 minutes · probabilities
 #
 # $$p(x_i \mid x_G) = \frac{p(x_i, x_G)}{p(x_G)},$$
 #
 # where $G$ is the set of pixels that are given. All pixels that are neither $i$ nor in $G$ are hidden: their values are
 # summed over. The answer is **read off at every state**: at the state $x$ stands the probability that pixel $i$ has the
 # value it has in $x$, given that the pixels of $G$ have theirs. So it has the shape of `p`, and two states that differ
-# only in hidden pixels hold the same number.
+# only in hidden pixels hold the same number. In the table `[[0.1, 0.2], [0.3, 0.4]]` pixel 0 is 0 with probability 0.3,
+# and `conditional(p, 0, [])` is `[[0.3, 0.3], [0.7, 0.7]]`: pixel 1 is hidden, and along its axis each number stands
+# twice.
 #
 # **Before you write:** three pixels. Which axes are summed over for $p(x_0, x_2)$, and which for $p(x_2)$?
 
@@ -84,7 +96,8 @@ check("01.code_length", code_length)
 def conditional(p: Float[Tensor, "*pixels"], pixel: int, given: list[int]) -> Float[Tensor, "*pixels"]:
     """p(x_pixel | x_given), read off at every state: of the shape and dtype of p.
 
-    `given` holds other pixels than `pixel`, each once, in any order. Where it is empty, the answer is p(x_pixel).
+    `given` holds other pixels than `pixel`, each once, in any order, and is left as it is. Where it is empty, the answer
+    is p(x_pixel).
     Where x_given never occurs, nothing can be said, and the answer is nan: 0 / 0 gives that by itself.
     """
     raise NotImplementedError("your code here")
@@ -94,9 +107,16 @@ def conditional(p: Float[Tensor, "*pixels"], pixel: int, given: list[int]) -> Fl
 check("01.conditional", conditional)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# Axis 1 for $p(x_0, x_2)$; axes 0 and 1 for $p(x_2)$, or axis 0 of what has been summed already.
+#
+# </details>
+
+# %% [markdown]
 # ## 3. One picture, any order
 #
-# Difficulty 2 of 5 · 2 points · 10 minutes
+# Difficulty 2 of 5 · 2 points · 10 minutes · probabilities
 #
 # The chain rule takes the pixels in an order $\pi$ and asks for each given those before it:
 #
@@ -111,7 +131,8 @@ def chain(p: Float[Tensor, "*pixels"], order: list[int]) -> Float[Tensor, " step
     """The conditionals of the chain rule, one row for each step; wherever p(x) > 0, the product of the rows is p(x).
 
     Row k is p(x_order[k] | x_order[0], ..., x_order[k - 1]), read off at every state as `conditional` does, nan
-    included. Returns one tensor of the dtype of p. Raises ValueError unless `order` names every pixel once.
+    included. Returns one tensor of the dtype of p, and leaves `order` as it is. Raises ValueError unless `order` names
+    every pixel exactly once.
     """
     raise NotImplementedError("your code here")
 
@@ -120,23 +141,31 @@ def chain(p: Float[Tensor, "*pixels"], order: list[int]) -> Float[Tensor, " step
 check("01.chain", chain)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# 15 in the table, since 16 numbers sum to 1; and $1 + 2 + 4 + 8 = 15$ in the chain. The chain is the table, told
+# differently: nothing is saved yet, and nothing is lost.
+#
+# </details>
+
+# %% [markdown]
 # ## 4. The price of independence
 #
-# Difficulty 2 of 5 · 2 points · 10 minutes
+# Difficulty 2 of 5 · 2 points · 10 minutes · in nats
 #
 # A model whose pixels are independent knows only the marginals $p(x_i)$. What it pays beyond the entropy is the **total
 # correlation**,
 #
 # $$\mathrm{TC}(x) = \sum_i H(x_i) - H(x), \qquad H = -\sum p \log p .$$
 #
-# From here on, in nats: natural logarithms.
+# Task 1 counted in bits. From here on we count in nats, with natural logarithms; one bit is $\ln 2$ nats.
 #
 # **Before you write:** two pixels, each a fair coin, always equal. What is their total correlation?
 
 
 # %% nbgrader={"grade": false, "grade_id": "01-total_correlation", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def total_correlation(p: Float[Tensor, "*pixels"]) -> Float[Tensor, ""]:
-    """TC = sum_i H(x_i) - H(x), in nats per image; 0 log 0 = 0. Returns one number, as a float or a tensor."""
+    """TC = sum_i H(x_i) - H(x), in nats per picture; 0 log 0 = 0. Returns one number, as a float or a tensor."""
 
     raise NotImplementedError("your code here")
 
@@ -145,9 +174,16 @@ def total_correlation(p: Float[Tensor, "*pixels"]) -> Float[Tensor, ""]:
 check("01.total_correlation", total_correlation)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# $\ln 2$ nats, one bit: independent pixels pay for two coins, $2 \ln 2$, and the pair is a single one.
+#
+# </details>
+
+# %% [markdown]
 # ## 5. The price of independence once z is known
 #
-# Difficulty 2 of 5 · 2 points · 10 minutes
+# Difficulty 2 of 5 · 2 points · 10 minutes · in nats
 #
 # A decoder with independent pixels does not model $x$ alone: it models $x$ given a code $z$. What it pays then is the
 # **conditional total correlation**, the price for each $z$ averaged over $z$:
@@ -163,7 +199,7 @@ check("01.total_correlation", total_correlation)
 
 # %% nbgrader={"grade": false, "grade_id": "01-conditional_total_correlation", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def conditional_total_correlation(joint: Float[Tensor, " codes *pixels"]) -> Float[Tensor, ""]:
-    """TC(x | z) = sum_z p(z) TC(p(x | z)) for a table p(z, x) whose first axis is z, in nats per image.
+    """TC(x | z) = sum_z p(z) TC(p(x | z)) for a table p(z, x) whose first axis is z, in nats per picture.
 
     There may be any number of codes. A code that never occurs, p(z) = 0, adds 0. Returns one number, as a float or a
     tensor.
@@ -175,9 +211,18 @@ def conditional_total_correlation(joint: Float[Tensor, " codes *pixels"]) -> Flo
 check("01.conditional_total_correlation", conditional_total_correlation)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# It can. Two fair coins cost nothing to be independent. Told that they agree, or that they do not, one coin decides
+# the other, and independence costs $\ln 2$ nats. A code helps where it explains what the pixels have in common; it may
+# also bind what was free.
+#
+# </details>
+
+# %% [markdown]
 # ## 6. Everyone looks at everyone
 #
-# Difficulty 1 of 5 · 1 point · 5 minutes
+# Difficulty 1 of 5 · 1 point · 5 minutes · a sum without a unit
 #
 # Why an order at all? Let each pixel look at all others, before and after it, and multiply:
 #
@@ -202,11 +247,20 @@ def pseudo_total(p: Float[Tensor, "*pixels"]) -> Float[Tensor, ""]:
 check("01.pseudo_total", pseudo_total)
 
 # %% [markdown]
+# <details><summary>Before you write: the answer</summary>
+#
+# Nearly 1 at both: each pixel, seeing the other, is sure of itself. So the sum is nearly 2, and the product is no
+# distribution.
+#
+# </details>
+
+# %% [markdown]
 # ## What you have built
 #
 # Now real pixels. Below, every patch of 2 × 2 neighbouring pixels is cut from each training digit, black and white: 49
-# places in each picture of 8 × 8. Three tables are counted, each with another code $z$: the digit that the patch was
-# cut from, the place it was cut at, and both.
+# places in each picture of 8 × 8. Tables are counted, each with another code $z$: the digit that the patch was
+# cut from, the place it was cut at, and both. A fourth table has the place and a digit that means nothing: the labels
+# of all pictures, dealt out anew by lot.
 
 
 # %%
@@ -218,11 +272,13 @@ def joint_table(pixels: Int[Tensor, "patches pixels"], z: Int[Tensor, " patches"
 
 
 def tables_by_code(split: Split, size: int = 2) -> dict[str, Float[Tensor, " codes *pixels"]]:
-    """p(z, x) of all patches of size x size pixels, for three codes z."""
+    """p(z, x) of all patches of size x size pixels, for four codes z."""
     patches = split.images[:, 0].unfold(1, size, 1).unfold(2, size, 1).flatten(3).flatten(1, 2).long()
-    digit = split.labels[:, None].expand(patches.shape[:2]).flatten()
+    by_lot = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
+    digit, lot = (labels.repeat_interleave(patches.shape[1]) for labels in (split.labels, split.labels[by_lot]))
     place = torch.arange(patches.shape[1]).repeat(len(patches))
-    codes = {"the digit": digit, "the place": place, "both": digit * patches.shape[1] + place}
+    codes = {"the digit": digit, "the place": place}
+    codes |= {f"the place, {name}": z * patches.shape[1] + place for name, z in (("digit", digit), ("lot", lot))}
     return {name: joint_table(patches.flatten(0, 1), z) for name, z in codes.items()}
 
 
@@ -231,7 +287,8 @@ print({name: list(table.shape) for name, table in tables.items()})
 
 # %% [markdown]
 # **Predict:** a patch of four fair coins costs 4 bits. How many does a patch of handwriting cost, and how many more for
-# one who takes its pixels to be independent? Which code makes independence cheaper: the digit, or the place?
+# one who takes its pixels to be independent? Which code makes independence cheaper: the digit, or the place? And does
+# the digit add anything to the place?
 
 # %%
 with when_solved():
@@ -266,8 +323,14 @@ with when_solved():
 # pixels once the digit is known. A code that is to serve a decoder with independent pixels has to say what the pixels
 # share; that it is true and useful is not enough.
 #
-# These prices are exact for the patches that were counted, and no promise for others. With both known, 490 tables share
-# the patches out among them: the fewer patches a table has, the more their pixels seem to share by chance.
+# With both known, 490 tables share the patches out among them, and the fewer patches a table has, the more their pixels
+# seem to share by chance. That is what the lot is for. It says nothing about a patch, and still the counted price is
+# higher with it than with the place alone: all chance. Under the same handicap the true digit brings the price *down*,
+# below that of the place alone. The digit, no help by itself, is one once the place is known. The identity holds at
+# each place as well: there the four pixels, one by one and added up, say more about the digit than together. What they
+# say overlaps, and it is that overlap the digit explains.
+#
+# These prices are exact for the patches that were counted, and no promise for others.
 #
 # </details>
 
@@ -277,8 +340,8 @@ with when_solved():
 #
 # **To go on thinking**
 #
-# - Prove the identity in the folded answer. Write each total correlation in entropies, and use
-#   $I(x; z) = H(x) - H(x \mid z)$.
+# - Of all codes with two values for the 2 × 2 patches, which makes independence cheapest? Try each pixel as the code,
+#   then others. How low can the price go with a code that is free to choose, and what does such a code cost?
 # - Count patches of the test digits, `digits(binary=True).test`, and code them with the table of the training digits.
 #   What changes for patches of 3 × 3, and what would you do about it?
 # - For which tables is the sum of task 6 exactly 1? How large can it become for $n$ pixels?

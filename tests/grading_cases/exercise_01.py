@@ -92,6 +92,7 @@ LENGTH_WRONG = [
     (length(lambda m: torch.log2(m + 1e-8)), "added_before_log"),
     (length(lambda m: torch.log2(m.clamp(min=1e-10))), "added_before_log"),
     (length(lambda m: m.clip(1e-7, 1 - 1e-7).log2()), "added_before_log"),
+    (length(lambda m: torch.log2(m + 1e-3)), "added_before_log"),
 ]
 
 
@@ -227,7 +228,47 @@ def float_buffer(p, pixel, given):
     return answer
 
 
+def over_the_whole_table(p, pixel, given):
+    table = seen(p, [pixel, *given]).expand(p.shape)
+    return table / table.sum()
+
+
+def given_extended(p, pixel, given):
+    below = seen(p, given)
+    given.append(pixel)
+    return (seen(p, given) / below).expand(p.shape)
+
+
+def given_emptied(p, pixel, given):
+    above, below = seen(p, [pixel, *given]), p
+    while given:
+        given.pop()
+    return (above / above.sum(pixel, keepdim=True)).expand(below.shape)
+
+
+def given_sorted(p, pixel, given):
+    given.sort()
+    return conditional_by_einsum(p, pixel, given)
+
+
+def chance_of_zero(p, pixel, given):
+    zeros = conditional_by_states(p, pixel, given).index_select(pixel, torch.tensor([0]))
+    return zeros.expand(p.shape)
+
+
 CONDITIONAL_WRONG = [
+    (over_the_whole_table, "normalised_over_all"),
+    (lambda p, pixel, given: (lambda t: (t / t.sum(0, True)).expand(p.shape))(seen(p, [pixel, *given])), "wrong_axis"),
+    (lambda p, pixel, given: (lambda t: (t / t.sum(-1, True)).expand(p.shape))(seen(p, [pixel, *given])), "wrong_axis"),
+    (lambda p, pixel, given: conditional_by_states(p, pixel, [i for i in given if i < pixel]), "given_cut"),
+    (lambda p, pixel, given: conditional_by_states(p, pixel, [i for i in given if i > pixel]), "given_cut"),
+    (lambda p, pixel, given: conditional_by_states(p, pixel, list(range(pixel))), "raster_past"),
+    (lambda p, pixel, given: conditional_by_states(p, pixel, sorted(given)[:1]), "only_one_given"),
+    (lambda p, pixel, given: 1 - conditional_by_states(p, pixel, given), "complement"),
+    (chance_of_zero, "one_is_one"),
+    (given_extended, "list_changed"),
+    (given_emptied, "list_changed"),
+    (given_sorted, "list_changed"),
     (ratio(both, nothing), "not_divided"),
     (ratio(only_given, nothing), "only_given"),
     (lambda p, pixel, given: conditional_by_states(p, pixel, []), "given_ignored"),
@@ -369,7 +410,44 @@ def asserting(p, order):
     return chain_into_buffer(p, order)
 
 
+def cut_without_a_check(p, order):
+    return torch.stack([conditional_axis_by_axis(p, i, order[:i]) for i in order])
+
+
+def emptying(p, order):
+    careful(order, p)
+    rows, known = [], []
+    while order:
+        rows.append(conditional_by_states(p, order[0], known))
+        known.append(order.pop(0))
+    return torch.stack(rows)
+
+
+def sorted_for_the_check(p, order):
+    order.sort()
+    return chain_by_cat(p, order)
+
+
+def sorted_at_the_end(p, order):
+    rows = chain_by_cat(p, order)
+    order.sort()
+    return rows
+
+
+def step_for_pixel(order, k):
+    return k
+
+
 CHAIN_WRONG = [
+    (chain(lambda order, k: order[: order[k]]), "cut_at_pixel"),
+    (chain(lambda order, k: order[: order[k]], rule=conditional_axis_by_axis), "cut_at_pixel"),
+    (cut_without_a_check, "cut_at_pixel"),
+    (chain(past, pixel=step_for_pixel), "pixel_k"),
+    (chain(past, pixel=step_for_pixel, rule=conditional_axis_by_axis), "pixel_k"),
+    (chain(past, rule=lambda p, pixel, given: 1 - conditional_by_states(p, pixel, given)), "conditional_wrong"),
+    (emptying, "list_changed"),
+    (sorted_at_the_end, "list_changed"),
+    (sorted_for_the_check, "order_ignored"),
     (chain(lambda order, k: []), "marginals"),
     (chain(lambda order, k: [order[k - 1]] if k else []), "previous_only"),
     (chain(lambda order, k: [order[0]] if k else []), "first_only"),
@@ -408,6 +486,7 @@ CHAIN_WRONG = [
     (chain(past, rule=ratio(both, only_given, lambda fraction, p: fraction)), "conditional_wrong"),
     (chain(past, rule=gone_axes), "conditional_wrong"),
     (chain(past, rule=mean_of_full), "conditional_wrong"),
+    (chain(lambda order, k: [i for i in order[:k] if i < order[k]]), "conditional_wrong"),
     (chain(past, rule=chance_of_one), "conditional_wrong"),
 ]
 
@@ -495,7 +574,28 @@ def left_given_rest(p, i):
     return entropy(p) - entropy(p.sum(i))
 
 
+def nan_last(p):
+    return torch.nan_to_num((p * torch.log(p / product_of_singles(p))).sum())
+
+
 CORRELATION_WRONG = [
+    (lambda p: sum(entropy(single(p, i)) - entropy(p) for i in range(p.dim())), "taken_off_often"),
+    (lambda p: length_by_mask(p, product_of_singles(p)) - entropy(p), "units_mixed"),
+    (correlation(lambda each, whole, p: sum(each) - whole / math.log(2)), "units_mixed"),
+    (nan_last, "nan_replaced"),
+    (lambda p: correlation(lambda each, whole, p: sum(each) - whole, cost=naive)(p).nan_to_num(), "nan_replaced"),
+    (
+        correlation(lambda each, whole, p: sum(each) - whole, cost=lambda q: naive(q).nan_to_num()),
+        "nan_replaced",
+    ),
+    (correlation(lambda each, whole, p: p.dim() * each[0] - whole), "one_for_all"),
+    (correlation(lambda each, whole, p: p.dim() * each[-1] - whole), "one_for_all"),
+    (correlation(lambda each, whole, p: sum(each[:-1]) - whole), "pixel_missing"),
+    (correlation(lambda each, whole, p: sum(each[1:]) - whole), "pixel_missing"),
+    (correlation(lambda each, whole, p: sum(each[:2]) - whole), "first_two_only"),
+    (correlation(lambda each, whole, p: sum(each) - whole, cost=with_little(1e-6)), "added_before_log"),
+    (lambda p: (p * (p / product_of_singles(p) + 1e-5).log()).sum(), "added_before_log"),
+    (lambda p: (p * ((p + 1e-5) / (product_of_singles(p) + 1e-5)).log()).sum(), "added_before_log"),
     (lambda p: correlation_by_divergence(p) / math.log(2), "bits"),
     (correlation(lambda each, whole, p: sum((each, -whole)[0]) / np.log(2) - whole / np.log(2)), "bits"),
     (correlation(lambda each, whole, p: whole - sum(each)), "sign_flipped"),
@@ -593,7 +693,74 @@ def shared_with_code(joint):
 
 
 WHOLE = correlation(lambda each, whole, p: sum(each) - whole)
+
+
+def broken_off(joint):
+    total = 0.0
+    for row in joint:
+        if row.sum() == 0:
+            break
+        total += row.sum() * WHOLE(row / row.sum())
+    return total
+
+
+def given_up(joint):
+    total = 0.0
+    for row in joint:
+        if row.sum() == 0:
+            return 0.0
+        total += row.sum() * WHOLE(row / row.sum())
+    return total
+
+
+def divided_in_place(weigh):
+    """The rows divided where they stand; weigh says what each counts, from p(z) and the row as it is then."""
+
+    def answer(joint):
+        total = 0.0
+        for z in range(len(joint)):
+            weight = joint[z].sum()
+            if weight > 0:
+                joint[z] /= weight
+                total += weigh(weight, joint[z]) * correlation_by_divergence(joint[z])
+        return total
+
+    return answer
+
+
+def two_codes(joint):
+    return sum(joint[z].sum() * WHOLE(joint[z] / joint[z].sum()) for z in range(2))
+
+
+def by_state(joint):
+    shares = joint / joint.sum(0)
+    return sum(joint[z].sum() * WHOLE(shares[z]) for z in range(len(joint)))
+
+
 GIVEN_CODE_WRONG = [
+    (broken_off, "ends_at_empty_code"),
+    (given_up, "lost_with_empty_code"),
+    (lambda joint: torch.nan_to_num(all_codes_by_entropies(joint)), "lost_with_empty_code"),
+    (lambda joint: sum(row.sum() * WHOLE(row / (row.sum() + 1e-6)) for row in joint), "added_to_code"),
+    (
+        lambda joint: sum(row.sum() * correlation_by_divergence(row / (row.sum() + 1e-4)) for row in joint),
+        "added_to_code",
+    ),
+    (by_state, "shared_out"),
+    (lambda joint: sum(WHOLE(row) for row in joint / joint.sum(0)), "shared_out"),
+    (two_codes, "two_codes_only"),
+    (lambda joint: given_code_by_loop(joint[:2]), "two_codes_only"),
+    (lambda joint: given_code_by_loop(joint[:-1]), "code_missing"),
+    (lambda joint: given_code_by_loop(joint[1:]), "code_missing"),
+    (divided_in_place(lambda weight, row: 1), "summed_unweighted"),
+    (divided_in_place(lambda weight, row: row.sum()), "summed_unweighted"),
+    (divided_in_place(lambda weight, row: weight), "table_changed"),
+    (
+        given_code(torch.dot, price=lambda row: correlation(lambda e, w, p: sum(e) - w, cost=naive)(row).nan_to_num()),
+        "correlation_wrong",
+    ),
+    (given_code(torch.dot, price=nan_last), "correlation_wrong"),
+    (lambda joint: sum(row.sum() * WHOLE(row / row.sum()) for row in joint if (row > 0).all()), "correlation_wrong"),
     (given_code(lambda w, t: t.sum()), "summed_unweighted"),
     (given_code(lambda w, t: t.mean()), "averaged_evenly"),
     (lambda joint: given_code(lambda w, t: t.sum())(joint) / joint.shape[0], "averaged_evenly"),
@@ -668,6 +835,14 @@ def total(rows, p):
 
 
 PSEUDO_WRONG = [
+    (lambda p: math.prod(p / p.sum(i) for i in range(p.dim())).sum(), "axes_dropped"),
+    (pseudo(lambda rows, p: sum(rows).prod()), "product_of_sums"),
+    (pseudo(lambda rows, p: rows.mean(0).sum()), "no_product"),
+    (pseudo(lambda rows, p: rows[-1].sum()), "no_product"),
+    (pseudo(lambda rows, p: rows[:-1].prod(0).sum()), "pixel_missing"),
+    (pseudo(lambda rows, p: rows[1:].prod(0).sum()), "pixel_missing"),
+    (pseudo(lambda rows, p: rows.prod(1).sum()), "wrong_axis"),
+    (pseudo(lambda rows, p: rows.prod(-1).sum()), "wrong_axis"),
     (pseudo(total, given=lambda p, i: list(range(i))), "always_one"),
     (pseudo(total, given=lambda p, i: []), "always_one"),
     (lambda p: (pseudo_by_flips(p) / pseudo_by_flips(p)).item(), "always_one"),

@@ -107,7 +107,7 @@ FORGIVEN = (
 )
 INFINITY_LOST = (
     "the states to which the model gives 0 are left out. Where p gives 0 too, that is right; where p does not, an "
-    "image that occurs has no code at all, and the length is infinite. Whose zeros are to be left out?"
+    "picture that occurs has no code at all, and the length is infinite. Whose zeros are to be left out?"
 )
 INFINITY_REPLACED = (
     "the infinity is replaced by the largest number there is. An infinite length is the right answer where the model "
@@ -131,8 +131,8 @@ LENGTH_MISTAKES = (
     ),
     Mistake(
         "exchanged",
-        "p and model are exchanged. The images come from p, so p weighs them; the code was built for the model, so the "
-        "model sets the lengths.",
+        "p and model are exchanged. The pictures come from p, so p weighs them; the code was built for the model, so "
+        "the model sets the lengths.",
         lambda p, model: code_length(model, p),
     ),
     Mistake(
@@ -158,19 +158,19 @@ LENGTH_MISTAKES = (
     ),
     Mistake(
         "p_ignored",
-        "this is the entropy of the model: what the model's own images would cost. The images come from p.",
+        "this is the entropy of the model: what the model's own pictures would cost. The pictures come from p.",
         lambda p, model: code_length(model, model),
     ),
     Mistake(
         "unweighted",
-        "the lengths of all images are added up as they are. An image that occurs seldom counts little: what is the "
+        "the lengths of all pictures are added up as they are. A picture that occurs seldom counts little: what is the "
         "weight of each?",
         lambda p, model: -torch.log2(model).sum(),
     ),
     Mistake(
         "unweighted",
-        "this is the plain mean of the lengths of all images. An image that occurs seldom counts little: what is the "
-        "weight of each?",
+        "this is the plain mean of the lengths of all pictures. A picture that occurs seldom counts little: what is "
+        "the weight of each?",
         lambda p, model: -torch.log2(model).mean(),
     ),
     Mistake(
@@ -180,7 +180,7 @@ LENGTH_MISTAKES = (
     ),
     Mistake(
         "per_pixel",
-        "these are bits per pixel: the length is divided by the number of pixels. Bits per image are asked for.",
+        "these are bits per pixel: the length is divided by the number of pixels. Bits per picture are asked for.",
         lambda p, model: code_length(p, model) / p.dim(),
     ),
     Mistake(
@@ -190,7 +190,7 @@ LENGTH_MISTAKES = (
     ),
     Mistake(
         "log_of_mean",
-        "the logarithm is taken last, of an average probability. Each image has a length; the average of the lengths "
+        "the logarithm is taken last, of an average probability. Each picture has a length; the average of the lengths "
         "is asked for.",
         lambda p, model: -torch.log2((p * model).sum()),
     ),
@@ -208,8 +208,8 @@ LENGTH_MISTAKES = (
     ),
     Mistake(
         "whole_bits",
-        "the words are rounded up to whole bits. Coded many at a time, images can share bits; the length asked for is "
-        "-log2 model(x) as it is.",
+        "the words are rounded up to whole bits. Coded many at a time, pictures can share bits; the length asked for "
+        "is -log2 model(x) as it is.",
         lambda p, model: torch.where(p > 0, p * torch.ceil(-model.log2()), 0.0).sum(),
     ),
     Mistake(
@@ -229,7 +229,7 @@ LENGTH_MISTAKES = (
     Mistake("infinity_replaced", INFINITY_REPLACED, lambda p, model: -(p * model.log2()).nan_to_num().sum()),
     *(
         Mistake("added_before_log", FORGIVEN, priced(log(k)))
-        for k in range(4, 21)
+        for k in range(2, 21)
         for log in (added, clamped, clamped_on_both_sides)
     ),
     Mistake("added_before_log", FORGIVEN, priced(lambda m: torch.log(m + torch.finfo(m.dtype).eps))),
@@ -285,6 +285,44 @@ def at_one(p: Tensor, pixel: int, given: list[int]) -> Tensor:
 def from_the_end(p: Tensor, pixel: int, given: list[int]) -> Tensor:
     last = p.dim() - 1
     return conditional(p, last - pixel, [last - i for i in given])
+
+
+def changing(answer: Callable, change: Callable[[list[int], tuple], None]) -> Callable:
+    """The answer, with its last argument, a list, changed in place: change(list, the arguments before it)."""
+
+    def changed(*arguments: Any) -> Any:
+        value = answer(*arguments[:-1], [*arguments[-1]])
+        change(arguments[-1], arguments[:-1])
+        return value
+
+    return changed
+
+
+LIST_CHANGED = (
+    "the answer is right, and the list that was passed in is another one afterwards. It belongs to whoever called, "
+    "who may ask with it again. Make a new list instead of changing this one."
+)
+
+
+LIST_CHANGES = (
+    lambda given, before: given.append(before[-1]),
+    lambda given, before: given.sort(),
+    lambda given, before: given.clear(),
+)
+
+
+def along(axis: int, table: Tensor) -> Tensor:
+    return table / table.sum(axis, keepdim=True)
+
+
+def over_all(table: Tensor) -> Tensor:
+    return table / table.sum()
+
+
+def compare_tables(case: Case, output: Any, expected: Any) -> str | None:
+    """As ever, without a guess at a mean: a table that is halved may have been divided by many a thing."""
+    said = compare(case, output, expected)
+    return said and said.removesuffix(": a mean where a sum belongs?")
 
 
 def added_below(k: int) -> Callable:
@@ -384,19 +422,63 @@ CONDITIONAL_MISTAKES = (
     ),
     Mistake(
         "only_one_given",
-        "only the first of the given pixels counts.",
+        "only one of the given pixels counts.",
         lambda p, pixel, given: conditional(p, pixel, given[:1]),
     ),
     Mistake(
         "only_one_given",
-        "only the last of the given pixels counts.",
+        "only one of the given pixels counts.",
         lambda p, pixel, given: conditional(p, pixel, given[-1:]),
     ),
+    Mistake(
+        "given_cut",
+        "only those of the given pixels count that have a smaller number than the pixel asked for. Any other pixel may "
+        "be given, before it or after it.",
+        lambda p, pixel, given: conditional(p, pixel, [i for i in given if i < pixel]),
+    ),
+    Mistake(
+        "given_cut",
+        "only those of the given pixels count that have a larger number than the pixel asked for. Any other pixel may "
+        "be given, before it or after it.",
+        lambda p, pixel, given: conditional(p, pixel, [i for i in given if i > pixel]),
+    ),
+    Mistake(
+        "raster_past",
+        "all pixels of a smaller number are taken for given, whatever `given` holds.",
+        lambda p, pixel, given: conditional(p, pixel, [*range(pixel)]),
+    ),
+    Mistake(
+        "normalised_over_all",
+        "p(x_pixel, x_given) is divided by its sum over the whole table. A conditional is divided by p(x_given): for "
+        "each value of what is given its own sum, over the pixel alone.",
+        lambda p, pixel, given: over_all(marginal(p, [pixel, *given]).expand(p.shape)),
+    ),
+    Mistake(
+        "complement",
+        "this is 1 minus the probability: that the pixel has the value it does not have in the state.",
+        lambda p, pixel, given: 1 - conditional(p, pixel, given),
+    ),
+    *(
+        Mistake(
+            "wrong_axis",
+            "p(x_pixel, x_given) is divided by its sum over one and the same axis, whatever the pixel. What is given "
+            "stays; the sum runs over the values of the pixel that is asked for.",
+            lambda p, pixel, given, axis=axis: along(axis, marginal(p, [pixel, *given])).expand(p.shape),
+        )
+        for axis in (0, -1)
+    ),
+    *(Mistake("list_changed", LIST_CHANGED, changing(conditional, change)) for change in LIST_CHANGES),
     Mistake(
         "one_is_one",
         "this is the probability that the pixel is 1, at every state. Where the state has a 0 there, the probability "
         "of 0 is asked for.",
         at_one,
+    ),
+    Mistake(
+        "one_is_one",
+        "this is the probability that the pixel is 0, at every state. Where the state has a 1 there, the probability "
+        "of 1 is asked for.",
+        lambda p, pixel, given: at_one(p.flip(pixel), pixel, given),
     ),
     Mistake(
         "from_the_end",
@@ -459,14 +541,15 @@ CONDITIONAL_MISTAKES = (
 
 CARRIED_OVER = (
     *("turned_round", "sum_over_nothing", "averaged", "one_is_one", "from_the_end", "nothing_summed_above"),
-    *("axes_of_length_one", "axes_dropped", "given_summed"),
+    *("axes_of_length_one", "axes_dropped", "given_summed", "complement"),
+    *("given_cut", "wrong_axis"),
 )
 """Mistakes of `conditional` that show in a chain, and that no other mistake of the chain looks like."""
 
 
 def require_order(p: Tensor, order: list[int]) -> None:
     if sorted(order) != [*pixels_of(p)]:
-        raise ValueError(f"an order names each of {p.dim()} pixels once, got {order}")
+        raise ValueError(f"an order names each of {p.dim()} pixels exactly once, got {order}")
 
 
 def steps(given: Callable[[list[int], int], list[int]], rule: Callable = conditional) -> Callable:
@@ -502,8 +585,13 @@ def chain_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(double([[0.0, 0.0], [0.25, 0.75]]), [0, 1], about="the first pixel is never 0")
     yield case(random_table(3, generator).float(), [1, 2, 0], about="in float32")
     pair = double([[0.1, 0.2], [0.3, 0.4]])
-    for order in ([0], [0, 0], [0, 1, 0], [0, 2]):
-        yield case(pair, order, about="this names not every pixel once")
+    for order, about in (
+        ([0], "a pixel is missing"),
+        ([0, 0], "one pixel stands twice, the other is missing"),
+        ([0, 1, 0], "a pixel stands twice"),
+        ([0, 2], "there is no pixel 2"),
+    ):
+        yield case(pair, order, about=f"no order of the two pixels: {about}")
 
 
 def reordered(change: Callable[[list[int]], list[int]]) -> Callable:
@@ -559,8 +647,8 @@ def raising(error: type[Exception]) -> Callable:
 
 
 NO_CHECK = (
-    "an order that does not name every pixel once goes by without an exception. The contract asks for a ValueError "
-    "there, raised, not printed: compare the order with what it is a rearrangement of."
+    "an order that does not name every pixel exactly once goes by without an exception. The contract asks for a "
+    "ValueError there, raised, not printed: compare the order with what it is a rearrangement of."
 )
 PART_CHECK = (
     "some orders that are none get through. It takes two things: every pixel is there, and none is there twice. A "
@@ -635,9 +723,37 @@ CHAIN_MISTAKES = (
         pixel_k,
     ),
     Mistake(
+        "pixel_k",
+        "step k is about pixel k instead of the pixel that the order names there.",
+        lambda p, order: require_order(p, order) or torch.stack([conditional(p, k, order[:k]) for k in range(p.dim())]),
+    ),
+    *(
+        Mistake(
+            "cut_at_pixel",
+            "the order is cut at the number of the pixel, where it is to be cut at the number of the step. Pixel i "
+            "comes at some step k, seldom at step i: what is known then is what stands before it in the order.",
+            answer,
+        )
+        for answer in (
+            steps(lambda order, k: order[: order[k]]),
+            steps(lambda order, k: [i for i in order[: order[k]] if i != order[k]]),
+        )
+    ),
+    Mistake(
         "order_ignored",
         "the order makes no difference: these are the rows of the order 0, 1, 2, ...",
         reordered(sorted),
+    ),
+    Mistake(
+        "order_ignored",
+        "the order makes no difference: these are the rows of 0, 1, 2, ... To compare with a sorted list, make a new "
+        "one: a list that is sorted in place has lost its order, for whoever called as well.",
+        changing(reordered(sorted), lambda order, before: order.sort()),
+    ),
+    *(
+        Mistake("list_changed", LIST_CHANGED, changing(chain, change))
+        for change in (list.clear, list.sort, list.reverse, list.pop)
+        for change in [lambda order, before, change=change: change(order)]
     ),
     Mistake(
         "backwards",
@@ -714,8 +830,8 @@ CHAIN_MISTAKES = (
     *(
         Mistake(
             "other_exception",
-            "an order that does not name every pixel once is refused, but with another exception. The contract asks "
-            "for a ValueError, so that whoever calls can tell what is wrong.",
+            "an order that does not name every pixel exactly once is refused, but with another exception. The contract "
+            "asks for a ValueError, so that whoever calls can tell what is wrong.",
             raising(error),
         )
         for error in (AssertionError, IndexError, KeyError, RuntimeError, TypeError, Exception)
@@ -805,6 +921,36 @@ NAN = (
     "from 1 - m where m is 1 up to rounding: its logarithm does not exist.) torch has a function for x log y that "
     "knows this; or leave those states out."
 )
+NAN_REPLACED = (
+    "a NaN is replaced by 0 when it is too late. A state that never occurs makes NaN of the term it stands in, that "
+    "term of its sum, and the whole sum is then lost with it. Only the one term is 0."
+)
+
+
+ADDED_AND_SEEN = (
+    ADDED_WHERE + "before the logarithm, and large enough to be seen in the answer. Only what never occurs needs care, "
+    "and there the term is 0."
+)
+
+
+def nan_for_zero(p: Tensor) -> Tensor:
+    return by_logs(torch.log)(p).nan_to_num()
+
+
+def nan_for_zero_in_each(p: Tensor) -> Tensor:
+    """The same with each entropy by itself."""
+    single = torch.stack([marginal(p, [i]).flatten() for i in pixels_of(p)])
+    return -(single * single.log()).sum(1).nan_to_num().sum() + (p * p.log()).sum().nan_to_num()
+
+
+def by_ratio(k: int) -> Callable:
+    return lambda p: (p * (p / independent(p) + 10.0**-k).log()).sum()
+
+
+def by_two_logs(k: int) -> Callable:
+    return lambda p: (p * ((p + 10.0**-k) / (independent(p) + 10.0**-k)).log()).sum()
+
+
 IN_BITS = "these are bits. The contract asks for nats: natural logarithms."
 CORRELATION_MISTAKES = (
     Mistake("bits", IN_BITS, lambda p: total_correlation(p) / math.log(2)),
@@ -835,13 +981,26 @@ CORRELATION_MISTAKES = (
         lambda p: marginal_entropies(p).sum() + entropy(p),
     ),
     Mistake(
+        "taken_off_often",
+        "H(x) is taken off for each pixel. It is what the picture costs, once: take it off the sum.",
+        lambda p: marginal_entropies(p).sum() - p.dim() * entropy(p),
+    ),
+    *(
+        Mistake(
+            "units_mixed",
+            f"one part is in bits, the other in nats: {part} has been divided by ln 2. The contract asks for nats.",
+            lambda p, one=one, two=two: marginal_entropies(p).sum() / one - entropy(p) / two,
+        )
+        for part, one, two in (("the first", math.log(2), 1), ("the second", 1, math.log(2)))
+    ),
+    Mistake(
         "mean_over_pixels",
         "the mean of the pixels' entropies where their sum belongs: independent pixels are paid for one by one.",
         lambda p: marginal_entropies(p).mean() - entropy(p),
     ),
     Mistake(
         "per_pixel",
-        "this is the price per pixel: it is divided by the number of pixels. Nats per image are asked for.",
+        "this is the price per pixel: it is divided by the number of pixels. Nats per picture are asked for.",
         lambda p: total_correlation(p) / p.dim(),
     ),
     Mistake(
@@ -893,8 +1052,8 @@ CORRELATION_MISTAKES = (
     ),
     Mistake(
         "divergence_reversed",
-        "this is the divergence the other way round, weighed by the product of the marginals. The images come from p, "
-        "so p weighs them.",
+        "this is the divergence the other way round, weighed by the product of the marginals. The pictures come from "
+        "p, so p weighs them.",
         lambda p: divergence(independent(p), p),
     ),
     Mistake(
@@ -913,19 +1072,44 @@ CORRELATION_MISTAKES = (
         "nothing is summed: this is what each state contributes. One number is asked for.",
         lambda p: torch.xlogy(p, p) - torch.xlogy(p, independent(p)),
     ),
+    *(
+        Mistake(
+            "one_for_all",
+            "the entropy of one pixel is taken for that of every pixel. Each has its own marginal.",
+            lambda p, i=i: p.dim() * marginal_entropies(p)[i] - entropy(p),
+        )
+        for i in (0, -1)
+    ),
+    *(
+        Mistake(
+            "pixel_missing",
+            f"the {which} pixel is missing from the sum: independent pixels are all paid for.",
+            lambda p, left=left: marginal_entropies(p)[left].sum() - entropy(p),
+        )
+        for which, left in (("last", slice(None, -1)), ("first", slice(1, None)))
+    ),
+    Mistake(
+        "first_two_only",
+        "only the first two pixels are in the sum. There may be any number of them.",
+        lambda p: marginal_entropies(p)[:2].sum() - entropy(p),
+    ),
+    *(Mistake("nan_replaced", NAN_REPLACED, answer) for answer in (nan_for_zero, nan_for_zero_in_each)),
     Mistake("nan", NAN, by_logs(torch.log)),
     Mistake("nan", NAN, lambda p: (p * (p / independent(p)).log()).sum()),
     Mistake("nan", NAN, lambda p: (p * (p.log() - independent(p).log())).sum()),
     *(
         Mistake(
             "added_before_log",
-            ADDED_WHERE + "before the logarithm, and large enough to be seen in the answer. Only what never occurs "
-            "needs care, and there the term is 0.",
-            by_logs(log(k)),
+            ADDED_AND_SEEN,
+            answer,
         )
         for k in range(3, 6)
-        for log in (added, clamped_on_both_sides)
+        for answer in (
+            *(by_logs(log(k)) for log in (added, clamped_on_both_sides)),
+            *(by_ratio(k), by_two_logs(k)),
+        )
     ),
+    Mistake("added_before_log", ADDED_AND_SEEN, by_logs(added(6))),
     Mistake("always_zero", "this is always 0: an entropy is held against itself.", lambda p: entropy(p) * 0),
 )
 
@@ -954,7 +1138,8 @@ def random_joint(codes: int, pixels: int, generator: torch.Generator) -> Tensor:
 
 
 def conditional_correlation_cases(generator: torch.Generator) -> Iterator[Case]:
-    yield case(torch.stack([0.25 * LEANING, 0.75 * HOLES]), about="two codes, p(z) = 1/4 and 3/4; two pixels")
+    agreeing = double([[0.4, 0.1], [0.1, 0.4]])
+    yield case(torch.stack([0.25 * LEANING, 0.75 * agreeing]), about="two codes, p(z) = 1/4 and 3/4; two pixels")
     yield case(torch.stack([0.25 * COPY, 0.75 * double([[0.25] * 2] * 2)]), about="two codes, p(z) = 1/4 and 3/4")
     explained = torch.stack([double([[0.25, 0.0], [0.0, 0.0]]), double([[0.0, 0.0], [0.0, 0.75]])])
     yield case(explained, about="the code says what both pixels are")
@@ -964,8 +1149,9 @@ def conditional_correlation_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(random_joint(2, 3, generator), about="two codes, three pixels")
     yield case(random_joint(5, 4, generator), about="five codes, four pixels")
     yield case(random_joint(3, 1, generator), about="three codes, one pixel")
-    never = torch.stack([0.25 * LEANING, 0 * LEANING, 0.75 * COPY])
-    yield case(never, about="the code in the middle never occurs")
+    yield case(torch.stack([0.25 * LEANING, 0.75 * HOLES]), about="two codes; one state never occurs with the second")
+    never = torch.stack([0.25 * LEANING, 0.25 * agreeing, 0 * LEANING, 0.5 * COPY])
+    yield case(never, about="four codes, of which the third never occurs")
 
 
 def explained_by_code(joint: Tensor) -> Tensor:
@@ -1005,6 +1191,65 @@ def mixed_with_codes(joint: Tensor) -> Tensor:
     return total_correlation(joint.reshape(joint.shape[0], -1))
 
 
+def until_empty(joint: Tensor) -> Tensor:
+    """The codes before the first one that never occurs."""
+    seen = (joint.flatten(1).sum(1) > 0).cumprod(0).bool()
+    return weighted(joint[seen], total_correlation)
+
+
+def lost_with_empty(joint: Tensor) -> Tensor:
+    return nan_for_what_never_occurs(joint).nan_to_num()
+
+
+def price_by_divergence(row: Tensor) -> Tensor:
+    return divergence(row, independent(row))
+
+
+def added_to_code(k: int, price: Callable) -> Callable:
+    """Each row divided by p(z) and a little more."""
+    return lambda joint: torch.stack([row.sum() * price(row / (row.sum() + 10.0**-k)) for row in joint]).sum()
+
+
+def shared_out(price: Callable, weigh: bool) -> Callable:
+    """The price of p(z | x), of the codes that occur."""
+
+    def answer(joint: Tensor) -> Tensor:
+        rows = [(row.sum() if weigh else 1, part) for row, part in zip(joint, joint / joint.sum(0), strict=True)]
+        return torch.stack([p_z * price(row) for p_z, row in rows if p_z > 0]).sum()
+
+    return answer
+
+
+def normalised_in_place(answer: Callable) -> Callable:
+    """The answer, with each row that occurs divided by p(z) in the table itself."""
+
+    def changed(joint: Tensor) -> Tensor:
+        value = answer(joint)
+        for row in joint:
+            row /= row.sum() if row.sum() > 0 else 1
+        return value
+
+    return changed
+
+
+ENDS_AT_EMPTY = (
+    "the codes after one that never occurs are not counted. Such a code adds nothing itself, and is to be passed over; "
+    "those behind it count as ever."
+)
+LOST_WITH_EMPTY = (
+    "right wherever every code occurs; where one does not, the whole answer is 0. Only that code's part is 0. A NaN "
+    "that is replaced after the sum comes too late, for it has taken the rest with it; and to leave the function at "
+    "such a code leaves the others behind."
+)
+ADDED_TO_CODE = (
+    "a small number is added to p(z) under the line, large enough to be seen: the rows no longer sum to 1. Leave out "
+    "the codes that never occur, and divide the others by p(z) as it is."
+)
+SHARED_OUT = (
+    "the table is divided by its sum over z, which is p(x): that makes p(z | x). Asked for is the price of p(x | z): "
+    "each row divided by the sum of its own states, p(z)."
+)
+TWO_CODES = "the loop takes two codes, however many there are. Their number is the length of the first axis."
 CODES_LEFT = "nothing is added up: there is a number for each code. One number is asked for, the average over z."
 NOT_NORMALISED = (
     "the rows are used as they are. Row z holds p(z, x), which sums to p(z), not to 1: divide by that to have "
@@ -1088,13 +1333,51 @@ CONDITIONAL_CORRELATION_MISTAKES = (
     ),
     Mistake(
         "first_code_only",
-        "the function ends after the first code: its last line stands inside the loop, a step too far right.",
+        "only the first code counts. Does the function end inside the loop, its last line a step too far right?",
         lambda joint: weighted(joint[:1], total_correlation),
     ),
     Mistake(
         "last_code_only",
         "only the last code counts: each turn of the loop replaces what the one before found.",
         lambda joint: weighted(joint[-1:], total_correlation),
+    ),
+    *(
+        Mistake(
+            "code_missing",
+            f"the {which} code is not counted. The average is over all.",
+            lambda joint, left=left: sum((p_z * total_correlation(row) for p_z, row in rows_of(joint[left])), 0.0),
+        )
+        for which, left in (("last", slice(None, -1)), ("first", slice(1, None)))
+    ),
+    Mistake("two_codes_only", TWO_CODES, lambda joint: weighted(joint[:2], total_correlation)),
+    Mistake(
+        "two_codes_only",
+        TWO_CODES,
+        lambda joint: weighted(torch.stack([joint[z] for z in (0, 1)]), total_correlation),
+    ),
+    Mistake("ends_at_empty_code", ENDS_AT_EMPTY, until_empty),
+    Mistake("lost_with_empty_code", LOST_WITH_EMPTY, lost_with_empty),
+    *(
+        Mistake("added_to_code", ADDED_TO_CODE, added_to_code(k, price))
+        for k in range(3, 7)
+        for price in (total_correlation, price_by_divergence)
+    ),
+    *(
+        Mistake("shared_out", SHARED_OUT, shared_out(price, weigh))
+        for price in (total_correlation, price_by_divergence)
+        for weigh in (True, False)
+    ),
+    Mistake(
+        "table_changed",
+        "the answer is right, and the table that was passed in is another one afterwards: its rows have been divided "
+        "where they stand. It belongs to whoever called. Give the quotient a name of its own.",
+        normalised_in_place(conditional_total_correlation),
+    ),
+    Mistake(
+        "summed_unweighted",
+        "the rows are divided where they stand, in the table that was passed in. After that each sums to 1, p(z) is "
+        "gone, and with it the weight that each code is to have. Keep p(z), and leave the table as it is.",
+        normalised_in_place(lambda joint: each_code(joint).sum()),
     ),
     Mistake("bits", IN_BITS, lambda joint: conditional_total_correlation(joint) / math.log(2)),
     Mistake(
@@ -1104,7 +1387,7 @@ CONDITIONAL_CORRELATION_MISTAKES = (
     ),
     Mistake(
         "per_pixel",
-        "this is the price per pixel: it is divided by the number of pixels. Nats per image are asked for.",
+        "this is the price per pixel: it is divided by the number of pixels. Nats per picture are asked for.",
         lambda joint: conditional_total_correlation(joint) / (joint.dim() - 1),
     ),
     Mistake(
@@ -1118,6 +1401,16 @@ CONDITIONAL_CORRELATION_MISTAKES = (
         "0 times the logarithm of 0 is NaN for a computer, and 0 here. If the prices come from your "
         "`total_correlation`, its own check says more.",
         lambda joint: weighted(joint, by_logs(torch.log)),
+    ),
+    *(
+        Mistake(
+            "correlation_wrong",
+            "a code that rules out some states costs 0 here. Only a code that never occurs adds nothing; of the others "
+            "only the single terms do, 0 times the logarithm of 0; a NaN that is replaced later takes more with it. If "
+            "the prices come from your `total_correlation`, its own check says more.",
+            lambda joint, price=price: weighted(joint, price),
+        )
+        for price in (nan_for_zero, nan_for_zero_in_each)
     ),
     Mistake(
         "correlation_wrong",
@@ -1178,6 +1471,44 @@ PSEUDO_MISTAKES = (
         "the sum over states is taken for each pixel, and the sums are multiplied. First the product over pixels, at "
         "each state; then the sum over states.",
         lambda p: full_conditionals(p).flatten(1).sum(1).prod(),
+    ),
+    Mistake(
+        "product_of_sums",
+        "the sum over pixels is taken at each state, and the sums are multiplied. First the product over pixels, at "
+        "each state; then the sum over states.",
+        lambda p: full_conditionals(p).sum(0).prod(),
+    ),
+    Mistake(
+        "wrong_axis",
+        "the product runs along an axis of the table, over the values of a pixel. The pixels are counted by the axis "
+        "that the stack has added, the first.",
+        lambda p: full_conditionals(p).prod(1).sum(),
+    ),
+    Mistake(
+        "wrong_axis",
+        "the product runs along an axis of the table, over the values of a pixel. The pixels are counted by the axis "
+        "that the stack has added, the first.",
+        lambda p: full_conditionals(p).prod(-1).sum(),
+    ),
+    Mistake(
+        "axes_dropped",
+        "the axis that is summed over is gone, and what is left lines up with other pixels than it should: each table "
+        "is divided by a sum that is not its own. Torch can keep an axis that it sums over, with length one.",
+        lambda p: torch.stack([p / p.sum(i) for i in pixels_of(p)]).prod(0).sum(),
+    ),
+    *(
+        Mistake(
+            "pixel_missing",
+            f"the {which} pixel is missing from the product: all have a factor in it.",
+            lambda p, left=left: full_conditionals(p)[left].prod(0).sum(),
+        )
+        for which, left in (("last", slice(None, -1)), ("first", slice(1, None)))
+    ),
+    Mistake(
+        "no_product",
+        "this is 2 to the power n - 1, whatever the table: the conditionals of a single pixel add up to that over all "
+        "states, and their mean over the pixels does as well. At each state, multiply those of all pixels.",
+        lambda p: full_conditionals(p).mean(0).sum(),
     ),
     Mistake(
         "product_of_all",
@@ -1263,8 +1594,8 @@ TASKS = (
         reference=code_length,
         mistakes=LENGTH_MISTAKES,
         hints=(
-            "An image to which the code gives probability 1/8 costs 3 bits. What does each image cost, how often does "
-            "it occur, and what is the average?",
+            "A picture to which the code gives probability 1/8 costs 3 bits. What does each picture cost, how often "
+            "does it occur, and what is the average?",
             "L = - sum over x of p(x) log2 model(x). Where p(x) = 0 the term is 0, whatever the model says. "
             "torch.xlogy(x, y) is x log y with that rule, in nats.",
             "nats = -torch.xlogy(..., ...).sum()\nreturn nats / ...",
@@ -1288,6 +1619,7 @@ TASKS = (
             "hidden = [i for i in range(p.dim()) if ...]\nboth = p.sum(hidden, keepdim=True) if hidden else p\n"
             "known = both.sum(..., keepdim=True)\nreturn (... / ...).expand(...)",
         ),
+        compare=compare_tables,
     ),
     Task(
         id="01.chain",
@@ -1304,6 +1636,7 @@ TASKS = (
             "if sorted(order) != ...:\n    raise ValueError(...)\nrows = [conditional(p, ..., ...) for k in ...]\n"
             "return torch.stack(rows)",
         ),
+        compare=compare_tables,
     ),
     Task(
         id="01.total_correlation",
@@ -1315,7 +1648,7 @@ TASKS = (
         reference=total_correlation,
         mistakes=CORRELATION_MISTAKES,
         hints=(
-            "What does the image cost, in nats, when every pixel is paid for on its own? And what does it cost when "
+            "What does the picture cost, in nats, when every pixel is paid for on its own? And what does it cost when "
             "nothing is wasted?",
             "TC = sum_i H(x_i) - H(x), with H = - sum p log p in nats and 0 log 0 = 0. It is the same as "
             "KL(p, prod_i p(x_i)). For p(x_i), sum over all axes but i.",
