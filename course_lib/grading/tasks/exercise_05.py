@@ -401,8 +401,8 @@ ONE_GAUSSIAN = (
     "as many peaks as there are components."
 )
 FORGIVEN = (
-    "far out, a small number is added to the density or stands in for it: so an x that costs hundreds of thousands of "
-    "nats is let off with a few dozen. Stay in log space, where nothing has to be added: look for a logsumexp."
+    "far out, a small number is added to the density or stands in for it: so an x that costs thousands of nats, or "
+    "millions, is let off with far fewer. Stay in log space, where nothing has to be added: look for a logsumexp."
 )
 LOG_PROB_MISTAKES = (
     Mistake(
