@@ -67,14 +67,22 @@ def posterior(
 ) -> Float[Tensor, "states codes"]:
     """p(z|x) = p(z) p(x|z) / p(x): for each image a row of probabilities over the codes.
 
-    Exact for log-likelihoods in the minus thousands as well. A logarithm may be minus infinity: that code, or that
-    image under that code, has probability 0. Every image is possible under some code.
+    Exact for log-likelihoods in the minus tens of thousands as well. A logarithm may be minus infinity: that code, or
+    that image under that code, has probability 0. Every image is possible under some code.
     """
     raise NotImplementedError("your code here")
 
 
 # %% nbgrader={"grade": true, "grade_id": "04-posterior-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 check("04.posterior", posterior)
+
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $1 / (1 + e^{-1}) \approx 0.73$ and $0.27$: only the difference of the logarithms counts. `exp(-2000)` is 0 on a
+# computer, for both codes, and 0 / 0 is NaN.
+#
+# </details>
 
 # %% [markdown]
 # ## 2. The ELBO, by summing
@@ -111,6 +119,14 @@ def elbo(
 check("04.elbo", elbo)
 
 # %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $\log p(x, z) = \log p(z) + \log p(x \mid z)$ at that code: its $\log q(z \mid x)$ is $\log 1 = 0$, and no other code
+# counts.
+#
+# </details>
+
+# %% [markdown]
 # ## 3. The other arrangement
 #
 # Difficulty 2 of 5 · 2 points · 10 minutes
@@ -145,6 +161,15 @@ def posterior_gap(
 check("04.posterior_gap", posterior_gap)
 
 # %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $\mathrm{KL}(q, p)$ is infinite, $\mathrm{KL}(p, q) = \log 2$. The first does not forgive probability where the
+# posterior has none, so a $q$ of too small a family had better leave out a part of the posterior than reach beyond it:
+# fitted through the ELBO, it tends to come out too narrow.
+#
+# </details>
+
+# %% [markdown]
 # ## 4. What the rate pays for
 #
 # Difficulty 3 of 5 · 2 points · 15 minutes
@@ -157,8 +182,9 @@ check("04.posterior_gap", posterior_gap)
 #   + \underbrace{\mathrm{KL}\big(q(z), p(z)\big)}_{\text{aggregate gap}} .$$
 #
 # A penalty on the rate is a penalty on both parts, and one of them is what we wanted. (The aggregate is compared with
-# $p(z)$: both are distributions of codes. With $p(x)$, a distribution of images, it could not be compared at all. Source:
-# Hoffman and Johnson 2016, "ELBO surgery".)
+# $p(z)$, for both are distributions over codes. $p(x)$ is one over images. Where codes and images both happen to be
+# numbers a KL divergence from the one to the other can be computed; but the surgery holds with $p(z)$, and where the
+# aggregate is $p(z)$ exactly that other divergence need not be 0. Source: Hoffman and Johnson 2016, "ELBO surgery".)
 #
 # **Before you write:** $N$ images, shown equally often, and $N$ codes of equal prior. Encoder one gives each image a
 # code of its own; encoder two gives all of them the first code. What are the three terms, for each encoder?
@@ -173,8 +199,9 @@ def surgery(
     """(rate, information, aggregate gap), each averaged over the data, in nats.
 
     `data` says how often each image is shown: probabilities that sum to 1. `prior` is p(z) itself, no logarithm.
-    0 log 0 = 0 throughout. Where q uses a code that the prior excludes, rate and aggregate gap are infinite; the
-    information never is.
+    0 log 0 = 0 throughout, and an image that is never shown, data(x) = 0, counts 0 whatever its codes are. Where an
+    image that is shown uses a code that the prior excludes, rate and aggregate gap are infinite; the information never
+    is.
     """
     raise NotImplementedError("your code here")
 
@@ -183,17 +210,26 @@ def surgery(
 check("04.surgery", surgery)
 
 # %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# In the order rate, information, aggregate gap. Encoder one: $\log N$, $\log N$, 0. Encoder two: $\log N$, 0, $\log N$.
+# The ELBO's second term charges both the same; one of them knows every image by name, and the other knows nothing.
+#
+# </details>
+
+# %% [markdown]
 # ## 5. Closer, with more samples
 #
 # Difficulty 2 of 5 · 1 point · 5 minutes
 #
 # When the codes cannot be summed over, one draws: $z_1, \dots, z_K \sim q(z \mid x)$, with the weights
-# $w_k = p(x, z_k) / q(z_k \mid x)$. Each weight is an unbiased estimate of $p(x)$, and the logarithm of their mean is on
-# average a lower bound of $\log p(x)$ that rises with $K$:
+# $w_k = p(x, z_k) / q(z_k \mid x)$. If $q$ leaves out no code that can produce the image, each weight is an unbiased
+# estimate of $p(x)$; if it does, too small a one on average. Either way the logarithm of their mean is on average a lower
+# bound of $\log p(x)$, and with more samples this average never falls:
 #
 # $$\mathcal{L}_K = \log \frac{1}{K} \sum_{k=1}^{K} w_k .$$
 #
-# For $K = 1$ its mean is the ELBO. (Burda, Grosse and Salakhutdinov 2015, arXiv 1509.00519.)
+# For $K = 1$ its mean is the ELBO. (Burda, Grosse and Salakhutdinov 2016, arXiv 1509.00519.)
 #
 # **Before you write:** of two samples the log-weights are $-1000$ and $-1000 - \log 3$. What is the bound, and what is
 # the mean of the log-weights?
@@ -203,14 +239,23 @@ check("04.surgery", surgery)
 def iwae_bound(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
     """log of the mean weight over the samples, for each image, in nats.
 
-    Exact for log-weights in the thousands, of either sign. A log-weight may be minus infinity: a sample of weight 0,
-    which counts as a sample. Of each image one weight at least is positive.
+    Exact for log-weights in the tens of thousands, of either sign. A log-weight may be minus infinity: a sample of
+    weight 0, which counts as a sample. Of each image one weight at least is positive.
     """
     raise NotImplementedError("your code here")
 
 
 # %% nbgrader={"grade": true, "grade_id": "04-iwae_bound-check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 check("04.iwae_bound", iwae_bound)
+
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# The weights are $w$ and $w / 3$, their mean is $\tfrac{2}{3} w$: the bound is $-1000 + \log \tfrac{2}{3} \approx
+# -1000.41$. The mean of the log-weights is $-1000 - \tfrac{1}{2} \log 3 \approx -1000.55$: what the two samples give, on
+# average, when each is taken on its own, $K = 1$.
+#
+# </details>
 
 # %% [markdown]
 # ## 6. Whose fault is the gap?
@@ -243,14 +288,22 @@ def split_gap(
     """(approximation gap, amortisation gap) for each image, in nats.
 
     The best candidate of an image is the one of largest ELBO for it. Each row of `q`, the encoder's answer, is one of
-    the candidates. 0 log 0 = 0, and some candidate of each image has a finite ELBO. You may call your functions from
-    above.
+    the candidates. 0 log 0 = 0. Some candidate of each image has a finite ELBO; the encoder's may be minus infinity, and
+    then the amortisation gap is infinite. You may call your functions from above.
     """
     raise NotImplementedError("your code here")
 
 
 # %% nbgrader={"grade": true, "grade_id": "04-split_gap-check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 check("04.split_gap", split_gap)
+
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $-\log 0.7 \approx 0.357$ nats, and $\log(0.7 / 0.3) \approx 0.847$ nats. For a $q$ that is sure of one code, the gap
+# is the posterior's surprise at that code.
+#
+# </details>
 
 # %% [markdown]
 # ## What you have built

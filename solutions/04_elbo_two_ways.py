@@ -71,8 +71,8 @@ def posterior(
 ) -> Float[Tensor, "states codes"]:
     """p(z|x) = p(z) p(x|z) / p(x): for each image a row of probabilities over the codes.
 
-    Exact for log-likelihoods in the minus thousands as well. A logarithm may be minus infinity: that code, or that
-    image under that code, has probability 0. Every image is possible under some code.
+    Exact for log-likelihoods in the minus tens of thousands as well. A logarithm may be minus infinity: that code, or
+    that image under that code, has probability 0. Every image is possible under some code.
     """
     ### BEGIN SOLUTION
     log_joint = log_prior + log_likelihood.T
@@ -86,10 +86,17 @@ check("04.posterior", posterior)
 check("04.posterior", posterior, strict=True)
 ### END HIDDEN TESTS
 
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $1 / (1 + e^{-1}) \approx 0.73$ and $0.27$: only the difference of the logarithms counts. `exp(-2000)` is 0 on a
+# computer, for both codes, and 0 / 0 is NaN.
+#
+# </details>
+
 # %% [markdown] tags=["solution-only"]
-# *$1 / (1 + e^{-1}) \approx 0.73$ and $0.27$: only the difference of the logarithms counts. `exp(-2000)` is 0 on a
-# computer, for both codes, and 0 / 0 is NaN. `softmax` takes the largest logarithm of each row from all of them before
-# it exponentiates, which changes nothing but that.*
+# *`softmax` takes the largest logarithm of each row from all of them before it exponentiates. That leaves the posterior
+# as it is, and something to divide by.*
 
 # %% [markdown]
 # ## 2. The ELBO, by summing
@@ -132,9 +139,17 @@ check("04.elbo", elbo)
 check("04.elbo", elbo, strict=True)
 ### END HIDDEN TESTS
 
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $\log p(x, z) = \log p(z) + \log p(x \mid z)$ at that code: its $\log q(z \mid x)$ is $\log 1 = 0$, and no other code
+# counts.
+#
+# </details>
+
 # %% [markdown] tags=["solution-only"]
-# *$\log p(x, z)$ at that code. `torch.where` picks after the product is formed, so the NaN of an excluded code is
-# thrown away, and an infinity that $q$ has really run into is kept.*
+# *`torch.where` picks after the product is formed, so the NaN of an excluded code is thrown away, and an infinity that
+# $q$ has really run into is kept.*
 
 # %% [markdown]
 # ## 3. The other arrangement
@@ -176,10 +191,14 @@ check("04.posterior_gap", posterior_gap)
 check("04.posterior_gap", posterior_gap, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *Infinite, and $\log 2$. $\mathrm{KL}(q, p)$ does not forgive probability where the posterior has none, so a $q$ of
-# too small a family had better leave out a part of the posterior than reach beyond it: fitted through the ELBO, it tends
-# to come out too narrow.*
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $\mathrm{KL}(q, p)$ is infinite, $\mathrm{KL}(p, q) = \log 2$. The first does not forgive probability where the
+# posterior has none, so a $q$ of too small a family had better leave out a part of the posterior than reach beyond it:
+# fitted through the ELBO, it tends to come out too narrow.
+#
+# </details>
 
 # %% [markdown]
 # ## 4. What the rate pays for
@@ -194,8 +213,9 @@ check("04.posterior_gap", posterior_gap, strict=True)
 #   + \underbrace{\mathrm{KL}\big(q(z), p(z)\big)}_{\text{aggregate gap}} .$$
 #
 # A penalty on the rate is a penalty on both parts, and one of them is what we wanted. (The aggregate is compared with
-# $p(z)$: both are distributions of codes. With $p(x)$, a distribution of images, it could not be compared at all. Source:
-# Hoffman and Johnson 2016, "ELBO surgery".)
+# $p(z)$, for both are distributions over codes. $p(x)$ is one over images. Where codes and images both happen to be
+# numbers a KL divergence from the one to the other can be computed; but the surgery holds with $p(z)$, and where the
+# aggregate is $p(z)$ exactly that other divergence need not be 0. Source: Hoffman and Johnson 2016, "ELBO surgery".)
 #
 # **Before you write:** $N$ images, shown equally often, and $N$ codes of equal prior. Encoder one gives each image a
 # code of its own; encoder two gives all of them the first code. What are the three terms, for each encoder?
@@ -210,10 +230,13 @@ def surgery(
     """(rate, information, aggregate gap), each averaged over the data, in nats.
 
     `data` says how often each image is shown: probabilities that sum to 1. `prior` is p(z) itself, no logarithm.
-    0 log 0 = 0 throughout. Where q uses a code that the prior excludes, rate and aggregate gap are infinite; the
-    information never is.
+    0 log 0 = 0 throughout, and an image that is never shown, data(x) = 0, counts 0 whatever its codes are. Where an
+    image that is shown uses a code that the prior excludes, rate and aggregate gap are infinite; the information never
+    is.
     """
     ### BEGIN SOLUTION
+    shown = data > 0
+    q, data = q[shown], data[shown]
     aggregate = data @ q
 
     def kl(p: Tensor, f: Tensor) -> Tensor:
@@ -231,10 +254,17 @@ check("04.surgery", surgery)
 check("04.surgery", surgery, strict=True)
 ### END HIDDEN TESTS
 
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# In the order rate, information, aggregate gap. Encoder one: $\log N$, $\log N$, 0. Encoder two: $\log N$, 0, $\log N$.
+# The ELBO's second term charges both the same; one of them knows every image by name, and the other knows nothing.
+#
+# </details>
+
 # %% [markdown] tags=["solution-only"]
-# *Encoder one: rate $\log N$, information $\log N$, aggregate gap 0. Encoder two: rate $\log N$, information 0,
-# aggregate gap $\log N$. The ELBO's second term charges both the same; one of them knows every image by name, and the
-# other knows nothing.*
+# *An image that is never shown has no part in any of the means. It would do no harm, but for its KL divergences: with a
+# code that nobody else has they are infinite, and 0 times infinity is NaN.*
 
 # %% [markdown]
 # ## 5. Closer, with more samples
@@ -242,12 +272,13 @@ check("04.surgery", surgery, strict=True)
 # Difficulty 2 of 5 · 1 point · 5 minutes
 #
 # When the codes cannot be summed over, one draws: $z_1, \dots, z_K \sim q(z \mid x)$, with the weights
-# $w_k = p(x, z_k) / q(z_k \mid x)$. Each weight is an unbiased estimate of $p(x)$, and the logarithm of their mean is on
-# average a lower bound of $\log p(x)$ that rises with $K$:
+# $w_k = p(x, z_k) / q(z_k \mid x)$. If $q$ leaves out no code that can produce the image, each weight is an unbiased
+# estimate of $p(x)$; if it does, too small a one on average. Either way the logarithm of their mean is on average a lower
+# bound of $\log p(x)$, and with more samples this average never falls:
 #
 # $$\mathcal{L}_K = \log \frac{1}{K} \sum_{k=1}^{K} w_k .$$
 #
-# For $K = 1$ its mean is the ELBO. (Burda, Grosse and Salakhutdinov 2015, arXiv 1509.00519.)
+# For $K = 1$ its mean is the ELBO. (Burda, Grosse and Salakhutdinov 2016, arXiv 1509.00519.)
 #
 # **Before you write:** of two samples the log-weights are $-1000$ and $-1000 - \log 3$. What is the bound, and what is
 # the mean of the log-weights?
@@ -257,8 +288,8 @@ check("04.surgery", surgery, strict=True)
 def iwae_bound(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
     """log of the mean weight over the samples, for each image, in nats.
 
-    Exact for log-weights in the thousands, of either sign. A log-weight may be minus infinity: a sample of weight 0,
-    which counts as a sample. Of each image one weight at least is positive.
+    Exact for log-weights in the tens of thousands, of either sign. A log-weight may be minus infinity: a sample of
+    weight 0, which counts as a sample. Of each image one weight at least is positive.
     """
     ### BEGIN SOLUTION
     return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
@@ -271,10 +302,14 @@ check("04.iwae_bound", iwae_bound)
 check("04.iwae_bound", iwae_bound, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *The weights are $w$ and $w / 3$, their mean is $\tfrac{2}{3} w$: the bound is $-1000 + \log \tfrac{2}{3} \approx
-# -1000.41$. The mean of the log-weights is $-1000 - \tfrac{1}{2} \log 3 \approx -1000.55$, which is what $K = 1$ gives
-# on average.*
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# The weights are $w$ and $w / 3$, their mean is $\tfrac{2}{3} w$: the bound is $-1000 + \log \tfrac{2}{3} \approx
+# -1000.41$. The mean of the log-weights is $-1000 - \tfrac{1}{2} \log 3 \approx -1000.55$: what the two samples give, on
+# average, when each is taken on its own, $K = 1$.
+#
+# </details>
 
 # %% [markdown]
 # ## 6. Whose fault is the gap?
@@ -307,8 +342,8 @@ def split_gap(
     """(approximation gap, amortisation gap) for each image, in nats.
 
     The best candidate of an image is the one of largest ELBO for it. Each row of `q`, the encoder's answer, is one of
-    the candidates. 0 log 0 = 0, and some candidate of each image has a finite ELBO. You may call your functions from
-    above.
+    the candidates. 0 log 0 = 0. Some candidate of each image has a finite ELBO; the encoder's may be minus infinity, and
+    then the amortisation gap is infinite. You may call your functions from above.
     """
     ### BEGIN SOLUTION
     images = len(q)
@@ -325,9 +360,13 @@ check("04.split_gap", split_gap)
 check("04.split_gap", split_gap, strict=True)
 ### END HIDDEN TESTS
 
-# %% [markdown] tags=["solution-only"]
-# *$-\log 0.7 \approx 0.36$ nats, and $\log(0.7 / 0.3) \approx 0.85$ nats. For a $q$ that is sure of one code, the gap is
-# the posterior's surprise at that code.*
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# $-\log 0.7 \approx 0.357$ nats, and $\log(0.7 / 0.3) \approx 0.847$ nats. For a $q$ that is sure of one code, the gap
+# is the posterior's surprise at that code.
+#
+# </details>
 
 # %% [markdown]
 # ## What you have built

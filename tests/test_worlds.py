@@ -241,6 +241,17 @@ def test_impossible_codes_and_images_count_nothing():
     )
 
 
+def test_an_image_never_shown_counts_nothing_whatever_its_code_would_cost():
+    q = torch.tensor([[0, 0, 1], [0.9, 0.1, 0], [0.2, 0.8, 0]]).double()
+    data = torch.tensor([0, 0.25, 0.75]).double()
+    likelihood = torch.tensor([[0, 0.5, 0.5], [0, 0.2, 0.8], [1, 0, 0]]).double()
+    for prior in ([0.5, 0.3, 0.2], [0.6, 0.4, 0.0]):
+        world = DiscreteWorld.from_tables(torch.tensor(prior).double(), likelihood)
+        shown = DiscreteWorld(world.log_prior, world.log_likelihood[:, 1:])
+        assert vars(world.account(q, data)) == pytest.approx(vars(shown.account(q[1:], data[1:])), abs=1e-12)
+        assert math.isfinite(shown.account(q[1:], data[1:]).rate)
+
+
 def test_a_table_that_does_not_sum_to_one_is_refused():
     half = torch.full((2, 2), 0.5).double()
     for prior, likelihood in ((half[0] * 1.1, half), (half[0], half * 0.9), (half[0] * math.nan, half)):

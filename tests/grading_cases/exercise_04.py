@@ -75,7 +75,35 @@ def shifted_by_all(log_prior, log_likelihood):
     return p / p.sum(-1, keepdim=True)
 
 
+def bayes_filled(fill):
+    """0 / 0 replaced by fill(codes)."""
+
+    def answer(log_prior, log_likelihood):
+        p = bayes(log_prior, log_likelihood)
+        p[torch.isnan(p)] = fill(len(log_prior))
+        return p
+
+    return answer
+
+
+def column_by_column(log_prior, log_likelihood):
+    per_code = F.normalize(log_likelihood.exp(), p=1.0, dim=1)
+    joint = log_prior.exp()[:, None] * per_code
+    return (joint / joint.sum(0)).T
+
+
 POSTERIOR_WRONG = [
+    (lambda p, ell: torch.softmax((p + ell.T).clamp_min(-5000), 1), "kept_from_zero"),
+    (lambda p, ell: torch.softmax((p[:, None] + ell).clamp(min=-1000.0), 0).T, "kept_from_zero"),
+    (lambda p, ell: torch.softmax(torch.nan_to_num(p + ell.T, neginf=-1e4), 1), "kept_from_zero"),
+    (lambda p, ell: torch.softmax(p + ell.T.clamp(min=-10000), 1), "kept_from_zero"),
+    (lambda p, ell: torch.softmax((p + ell.T).masked_fill((p + ell.T).isinf(), 0), 1), "infinity_as_zero"),
+    (lambda p, ell: torch.softmax(p[:, None] * ell, 0).T, "logarithms_multiplied"),
+    (column_by_column, "normalised_over_images_first"),
+    (lambda p, ell: torch.softmax(p + F.log_softmax(ell, -1).T, 1), "normalised_over_images_first"),
+    (lambda p, ell: (p[:, None] + ell).max(0).indices, "number_of_the_code"),
+    (bayes_filled(lambda codes: 0.0), "nan_replaced"),
+    (bayes_filled(lambda codes: 1 / codes), "nan_replaced"),
     (lambda log_prior, log_likelihood: torch.softmax(log_likelihood.T + log_prior + log_prior, -1), "prior_twice"),
     (lambda log_prior, log_likelihood: torch.softmax(log_likelihood, 0).T, "prior_forgotten"),
     (lambda log_prior, log_likelihood: log_prior.exp().repeat(log_likelihood.shape[1], 1), "likelihood_forgotten"),
@@ -209,7 +237,38 @@ def under_the_prior(log_prior, log_likelihood, q):
     return log_prior.exp() @ log_likelihood + of_prior + entropy
 
 
+def drawn(log_prior, log_likelihood, q):
+    rows = torch.arange(len(q))
+    z = torch.distributions.Categorical(q).sample()
+    return log_likelihood[z, rows] + log_prior[z] - q[rows, z].log()
+
+
+def likeliest(log_prior, log_likelihood, q):
+    weight, z = q.max(1)
+    return log_likelihood.T.gather(1, z[:, None])[:, 0] + log_prior[z] - torch.log(weight)
+
+
+def likelihood_cut(change):
+    return lambda p, ell, q: elbo_by_nansum(p, change(ell), q)
+
+
+def rate_once(log_prior, log_likelihood, q):
+    reconstruction, of_prior, entropy = parts(log_prior, log_likelihood, q)
+    return reconstruction + (of_prior + entropy).mean()
+
+
 ELBO_WRONG = [
+    (drawn, "one_code"),
+    (likeliest, "one_code"),
+    (likelihood_cut(lambda ell: ell.clamp(min=-1e10)), "cut_off"),
+    (likelihood_cut(lambda ell: torch.nan_to_num(ell, neginf=-1e4)), "cut_off"),
+    (likelihood_cut(lambda ell: torch.nan_to_num(ell)), "cut_off"),
+    (likelihood_cut(lambda ell: ell.clamp(min=-200)), "cut_off"),
+    (likelihood_cut(lambda ell: ell.masked_fill(ell == -INF, 0)), "infinities_forgotten"),
+    (lambda *tables: torch.nan_to_num(plainly(*tables)), "nan_hidden"),
+    (lambda *tables: torch.nan_to_num(plainly(*tables), nan=0.0, neginf=-INF), "nan_hidden"),
+    (rate_once, "rate_of_all_images"),
+    (lambda p, ell, q: (q * ((p[:, None] + ell).log_softmax(0).T - q.log())).nansum(1), "negative_gap"),
     (lambda p, ell, q: torch.where(q > 1e-3, q * (p + ell.T - q.log()), 0.0).sum(1), "small_dropped"),
     (lambda p, ell, q: q @ ell - (q * (q.log() - p)).nansum(1), "all_pairs"),
     (lambda p, ell, q: (q * (p + ell.T - q.log())).nansum(0), "summed_over_images"),
@@ -299,7 +358,24 @@ def jensen_shannon(log_prior, log_likelihood, q):
     return ((q * (2 * q / (p + q)).log()).nansum(1) + (p * (2 * p / (p + q)).log()).nansum(1)) / 2
 
 
+def log_ratios(log_prior, log_likelihood, q):
+    return q.log() - (log_prior + log_likelihood.T).log_softmax(1)
+
+
 GAP_WRONG = [
+    (lambda p, ell, q: torch.logsumexp(p[:, None] + ell, 1) - elbo_by_nansum(p, ell, q), "evidence_over_images"),
+    (lambda p, ell, q: torch.logsumexp(p + ell, -1) - elbo_by_nansum(p, ell, q), "not_transposed"),
+    (lambda p, ell, q: (p + ell.T).max(1).values - elbo_by_nansum(p, ell, q), "evidence_of_the_best"),
+    (lambda p, ell, q: (p[:, None] + ell).sum(0) - elbo_by_nansum(p, ell, q), "evidence_added_in_logarithms"),
+    (lambda p, ell, q: torch.logsumexp(p + ell.T, 1) - drawn(p, ell, q), "one_code"),
+    (lambda p, ell, q: (q * log_ratios(p, ell, q).nan_to_num(posinf=0, neginf=0)).sum(1), "infinities_forgotten"),
+    (gap_to(lambda log_p: log_p.masked_fill(log_p.isinf(), 0)), "infinities_forgotten"),
+    (gap_to(lambda log_p: log_p.clamp(min=-100)), "cut_off"),
+    (gap_to(lambda log_p: log_p.clamp(min=-1e6)), "cut_off"),
+    (gap_to(torch.nan_to_num), "cut_off"),
+    (lambda p, ell, q: gap_by_log_softmax(p, ell.clamp_min(-1e5), q), "cut_off"),
+    (lambda *tables: torch.nan_to_num(kl_naive(*tables), nan=0.0), "nan_hidden"),
+    (lambda p, ell, q: torch.logsumexp(p + ell.T, 1) - torch.nan_to_num(plainly(p, ell, q)), "nan_hidden"),
     (lambda p, ell, q: torch.logsumexp(ell, 0) - elbo_by_nansum(p, ell, q), "evidence_without_prior"),
     (jensen_shannon, "jensen_shannon"),
     (kl_naive, "zero_log_zero"),
@@ -345,9 +421,25 @@ def kl(p, f):
 
 def surgery_by_loops(q, data, prior):
     aggregate = sum(weight * row for weight, row in zip(data, q, strict=True))
-    rate = sum(weight * kl(row, prior) for weight, row in zip(data, q, strict=True))
-    information = sum(weight * kl(row, aggregate) for weight, row in zip(data, q, strict=True))
+    rate = sum(weight * kl(row, prior) for weight, row in zip(data, q, strict=True) if weight > 0)
+    information = sum(weight * kl(row, aggregate) for weight, row in zip(data, q, strict=True) if weight > 0)
     return rate, information, kl(aggregate, prior)
+
+
+def surgery_of_shown(q, data, prior):
+    q, data = q[data > 0], data[data > 0]
+    return surgery_by_rows(q, data, prior)
+
+
+def surgery_by_rows(q, data, prior):
+    aggregate = torch.mv(q.T, data)
+    rates, informations = ((q * (q.log() - other.log())).nansum(1) for other in (prior, aggregate))
+    return torch.dot(data, rates), torch.dot(data, informations), (aggregate * (aggregate / prior).log()).nansum()
+
+
+def surgery_by_library(q, data, prior):
+    account = DiscreteWorld(prior.log(), torch.zeros(len(prior), len(data), dtype=q.dtype)).account(q, data)
+    return account.rate, account.information, account.aggregate_gap
 
 
 def surgery_by_entropies(q, data, prior):
@@ -425,7 +517,57 @@ def surgery_of_joint(q, data, prior):
     return *terms, (aggregate * (aggregate / prior).log()).nansum()
 
 
+def only_where(keep):
+    """The sums over the codes for which keep(p, f) holds, images never shown left out."""
+
+    def answer(q, data, prior):
+        def part(p, f):
+            return torch.where(keep(p, f), p * (p.log() - f.log()), torch.zeros_like(p)).sum(-1)
+
+        q, data = q[data > 0], data[data > 0]
+        return data @ part(q, prior), data @ part(q, data @ q), part(data @ q, prior)
+
+    return answer
+
+
+def without_excluded(q, data, prior):
+    codes = torch.nonzero(prior)[:, 0]
+    return surgery_by_joint(q[:, codes], data, prior[codes])
+
+
+def patched(kl_by_rows, patch):
+    return lambda q, data, prior: tuple(patch(value) for value in kl_by_rows(q, data, prior))
+
+
+def rows_patched(q, data, prior):
+    aggregate = data @ q
+    rate, information = (torch.nan_to_num((q * (q / f).log()).sum(1)) @ data for f in (prior, aggregate))
+    return rate, information, torch.nan_to_num((aggregate * (aggregate / prior).log()).sum())
+
+
+def rate_unshown(q, data, prior):
+    _, information, gap = surgery_by_joint(q, data, prior)
+    return (data * (q * (q / prior).log()).nansum(1)).sum(), information, gap
+
+
 SURGERY_WRONG = [
+    (surgery_by_rows, "unshown_image"),
+    (rate_unshown, "unshown_image"),
+    (patched(surgery_by_rows, torch.nan_to_num), "nan_hidden"),
+    (patched(surgery_naive, torch.nan_to_num), "nan_hidden"),
+    (patched(surgery_naive, lambda value: torch.where(value.isnan(), 0.0, value)), "nan_hidden"),
+    (rows_patched, "nan_hidden"),
+    (only_where(lambda p, f: (p > 0) & (f > 0)), "infinities_forgotten"),
+    (without_excluded, "infinities_forgotten"),
+    (
+        lambda q, data, prior: three(lambda values, _: values.sum(), lambda q, _: q.sum(0))(q, data, prior),
+        "images_summed",
+    ),
+    (lambda *tables: tuple(value / tables[0].shape[1] for value in surgery_by_joint(*tables)), "mean_over_codes"),
+    (
+        lambda q, d, p: (three(torch.dot)(q, d, p)[0], three(lambda v, _: v.mean())(q, d, p)[1], kl(d @ q, p)),
+        "data_as_uniform",
+    ),
     (lambda q, data, prior: surgery_by_joint(q, data, torch.ones_like(prior) / len(prior)), "prior_not_used"),
     (lambda q, data, prior: surgery_by_loops(q, data, torch.exp(prior)), "prior_as_logarithm"),
     (surgery_of_joint, "joint_for_conditional"),
@@ -494,6 +636,16 @@ def successes_only(log_weights):
 
 
 IWAE_WRONG = [
+    (lambda w: torch.log(torch.mean(w, dim=0)), "logarithm_of_a_logarithm"),
+    (lambda w: torch.log(w.exp().mean(0) + 1e-300), "kept_from_zero"),
+    (lambda w: torch.log(w.exp().mean(0) + torch.finfo(w.dtype).tiny), "kept_from_zero"),
+    (lambda w: torch.log(w.exp().mean(0).clamp(min=torch.finfo(w.dtype).eps)), "kept_from_zero"),
+    (lambda w: torch.logsumexp(w.clamp(-1000, 1000), 0) - math.log(len(w)), "cut_off"),
+    (lambda w: torch.log(torch.exp(w.clamp(-700, 700)).mean(0)), "cut_off"),
+    (lambda w: torch.logsumexp(w.clamp_min(-500), 0) - math.log(len(w)), "cut_off"),
+    (lambda w: torch.logsumexp(w.clamp_min(-1e4), 0) - math.log(len(w)), "cut_off"),
+    (lambda w: iwae_inside(w.masked_fill(w == -INF, 0)), "infinity_as_zero"),
+    (lambda w: torch.nan_to_num(torch.log(torch.exp(w).mean(0))), "underflow"),
     (lambda w: torch.logsumexp(w, 0) - math.log(max(1, w.shape[0] - 1)), "count_off_by_one"),
     (lambda w: torch.logsumexp(w, 0) - math.log2(w.shape[0]), "count_in_bits"),
     (lambda w: (w - w.max(0).values).exp().mean(0).log(), "shift_not_given_back"),
@@ -612,7 +764,39 @@ def split_by_pair(log_prior, log_likelihood, q, best):
     return torch.logsumexp(log_prior + log_likelihood.T, 1) - theirs, theirs - own
 
 
+def in_pairs(log_prior, log_likelihood, q, candidates):
+    theirs = elbo_by_nansum(log_prior, log_likelihood, candidates)
+    return torch.logsumexp(log_prior + log_likelihood.T, 1) - theirs, theirs - elbo_by_nansum(
+        log_prior, log_likelihood, q
+    )
+
+
+def zeroed(log_p, elbos, own):
+    best = elbos.masked_fill(elbos.isinf(), 0).amax(0)
+    return log_p - best, best - own
+
+
+def with_evidence(make):
+    """Another log p(x): make(log_prior, log_likelihood)."""
+
+    def answer(log_prior, log_likelihood, q, candidates):
+        best = every_elbo(log_prior, log_likelihood, candidates).amax(0)
+        return make(log_prior, log_likelihood) - best, best - elbo_by_nansum(log_prior, log_likelihood, q)
+
+    return answer
+
+
 SPLIT_WRONG = [
+    (in_pairs, "candidate_with_image"),
+    (with_evidence(lambda p, ell: torch.logsumexp(ell, 0)), "evidence_without_prior"),
+    (with_evidence(lambda p, ell: torch.logsumexp(p[:, None] + ell, 1)), "evidence_over_images"),
+    (split(lambda log_p, elbos, own: (log_p - elbos.amax(0).mean(), elbos.amax(0).mean() - own)), "best_averaged"),
+    (split(lambda log_p, elbos, own: (log_p - elbos.mean(1).max(), elbos.mean(1).max() - own)), "best_averaged"),
+    (split(zeroed), "infinities_forgotten"),
+    (lambda *tables: tuple(gap.nan_to_num(posinf=0) for gap in split_by_gaps(*tables)), "infinities_forgotten"),
+    (lambda *tables: tuple(torch.nan_to_num(gap) for gap in split_by_gaps(*tables)), "infinities_replaced"),
+    (split(lambda log_p, elbos, own: (elbos.amax(0) - log_p, elbos.amax(0) - own)), "approximation_negative"),
+    (nearest(lambda p, c: -(p * c).sum()), "chosen_by_overlap"),
     (split(lambda log_p, elbos, own: (log_p - elbos.max(), elbos.max() - own)), "one_value_for_all"),
     (split(lambda log_p, elbos, own: (log_p - elbos.argmax(0), elbos.argmax(0) - own)), "number_of_the_candidate"),
     (split(lambda log_p, elbos, own: (log_p - elbos[0], elbos[0] - own)), "first_candidate"),
@@ -659,7 +843,13 @@ RIGHT = {
         elbo_from_above,
     ],
     "04.posterior_gap": [gap_by_loops, gap_by_log_softmax, gap_by_difference],
-    "04.surgery": [surgery_by_loops, surgery_by_entropies, surgery_by_joint],
+    "04.surgery": [
+        surgery_by_loops,
+        surgery_by_entropies,
+        surgery_by_joint,
+        surgery_of_shown,
+        surgery_by_library,
+    ],
     "04.iwae_bound": [iwae_by_columns, iwae_inside, iwae_by_pairs, iwae_with_a_single_precision_count],
     "04.split_gap": [split_by_loops, split_by_gaps],
 }

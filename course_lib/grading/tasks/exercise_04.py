@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,16 +16,46 @@ INF = math.inf
 SINGLE, DOUBLE = 1e-4, 1e-6
 """Tolerances: the latter lets a constant of single precision, log K say, pass in an answer of double precision."""
 
+CUTS = (
+    *(10.0, 20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 708.0, 999.0, 1000.0, 2000.0, 5000.0, 9999.0),
+    *(10.0**k for k in (4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 38, 99, 100, 300)),
+    *(torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)),
+)
+"""Where people cut logarithms off, with a minus: what they take for infinitely much."""
+TINY = tuple(
+    10.0**-k
+    for k in (*range(4, 21), 24, 25, 30, 32, 35, 36, 37, 38, 40, 45, 50, 60, 80, 99, 100, 200)
+    + (*range(299, 309), 310, 320, 323)
+)
+"""What people add lest a logarithm become infinite, down to the smallest that a double holds."""
+
 Table = Callable[[Tensor, Tensor, Tensor], Any]
 
 
 # Comparing, and the tables of the cases
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """What a mistake that draws may answer: for each image any of its column in `choices`, [choices, states]."""
+
+    choices: Tensor
+
+    def holds(self, output: Any) -> bool:
+        if isinstance(output, OneOf):
+            return True
+        if not isinstance(output, Tensor) or output.shape != self.choices.shape[1:]:
+            return False
+        tolerance = SINGLE if torch.float32 in (output.dtype, self.choices.dtype) else DOUBLE
+        return bool(torch.isclose(output.double(), self.choices.double(), tolerance, tolerance).any(0).all())
+
+
 def near(*names: str) -> Callable[[Case, Any, Any], str | None]:
     """A comparison in any float dtype, zero within rounding; `names` are those of several values."""
 
     def differ(case: Case, output: Any, expected: Any) -> str | None:
+        if isinstance(expected, OneOf):
+            return None if expected.holds(output) else "none of these"
         if not isinstance(expected, tuple):
             return one_differs(case, output, expected)
         if not isinstance(output, (tuple, list)) or len(output) != len(expected):
@@ -123,6 +154,29 @@ MEAN_OVER_CODES = (
     "a mean over the codes where a sum belongs. The probabilities q(z|x) are the weights of the mean already; another "
     "division by the number of codes is one too many."
 )
+CUT = (
+    "logarithms are cut off at a large negative number. What lies below is then no longer what it was, and minus "
+    "infinity, which is true where a code cannot produce an image, is no longer infinite. Nothing has to be cut: what "
+    "has probability 0 is to count 0, and all else can stay as it is."
+)
+NAN_HIDDEN = (
+    "0 log 0 has made a sum NaN, and the finished sum is replaced. With it everything else in that sum is lost. Decide "
+    "for each code before you sum: what has probability 0 counts 0."
+)
+ONE_CODE = (
+    "the value of a single code stands where the mean belongs: a code that is drawn, or picked. With finitely many "
+    "codes the mean under q can be had exactly, as a sum with the weights q(z|x)."
+)
+EVIDENCE_OVER_IMAGES = (
+    "log p(x) is summed along the wrong axis: over the images, with one number left for each code. p(x) is a sum over "
+    "the codes, one for each image."
+)
+EVIDENCE_WITHOUT_PRIOR = (
+    "log p(x) is the log of the sum of p(x|z), and the prior is missing from it: p(x) = sum_z p(z) p(x|z)."
+)
+EVIDENCE_OF_THE_BEST = (
+    "the largest log p(x, z) stands where log p(x) belongs. p(x) is the sum over all codes: the others count too."
+)
 ONE_NUMBER = "the images are put together into one number. Each image has a value of its own: [states]."
 
 
@@ -135,10 +189,10 @@ def posterior(log_prior: Tensor, log_likelihood: Tensor) -> Tensor:
 
 
 def posterior_cases(generator: torch.Generator) -> Iterator[Case]:
-    likely = "prior 0.8 and 0.2; the codes give the image 0.1 and 0.6"
-    yield case(logs([0.8, 0.2]), logs([[0.1], [0.6]]), about=likely)
-    both = "prior 0.8 and 0.2; of two images the first code gives 0.1 and 0.3, the second 0.6 and 0.2"
-    yield case(logs([0.8, 0.2]), logs([[0.1, 0.3], [0.6, 0.2]]), about=both)
+    likely = "prior 0.7 and 0.3; the codes give the image 0.1 and 0.5"
+    yield case(logs([0.7, 0.3]), logs([[0.1], [0.5]]), about=likely)
+    both = "prior 0.7 and 0.3; of two images the first code gives 0.1 and 0.4, the second 0.5 and 0.2"
+    yield case(logs([0.7, 0.3]), logs([[0.1, 0.4], [0.5, 0.2]]), about=both)
     for codes, states in ((3, 3), (4, 2), (1, 2), (3, 5)):
         yield case(distributions(generator, codes).log(), likelihoods(generator, codes, states))
     yield case(distributions(generator, 3).log().float(), likelihoods(generator, 3, 4).float(), about="in float32")
@@ -149,6 +203,9 @@ def posterior_cases(generator: torch.Generator) -> Iterator[Case]:
     rare = doubles([-2000.0, 0.0])
     yield case(rare, doubles([[-5.0], [-2003.0]]), about="a code of prior exp(-2000), and an image only it explains")
     yield case(logs([0.5, 0.3, 0.2]), logs([[0.3, 0.0], [0.0, 0.2], [0.1, 0.4]]), about="some images are impossible")
+    yield case(logs([0.5, 0.5]), doubles([[-6000.0], [-6001.0]]), about="a larger image")
+    yield case(logs([0.5, 0.5]), doubles([[-720.0, -800.0], [-721.0, -801.0]]), about="smaller ones")
+    yield case(logs([0.5, 0.3, 0.2]), doubles([[-20000.0], [-20001.0], [-INF]]), about="one code cannot produce it")
 
 
 def exponentials(eps: float = 0.0, shift: Callable[[Tensor], Any] = lambda joint: 0.0) -> Callable:
@@ -170,6 +227,37 @@ def from_clamped(smallest: float) -> Callable:
     return answer
 
 
+def nan_replaced(by: Callable[[Tensor], Any]) -> Callable:
+    """Bayes' rule by way of the probabilities, and by(log_prior) where 0 / 0 has made a NaN of it."""
+
+    def answer(log_prior: Tensor, log_likelihood: Tensor) -> Tensor:
+        p = exponentials()(log_prior, log_likelihood)
+        return torch.where(p.isnan(), torch.as_tensor(by(log_prior), dtype=p.dtype), p)
+
+    return answer
+
+
+def per_code_first(normalise: Callable[[Tensor], Tensor]) -> Callable:
+    """Bayes' rule with a likelihood that has been made to sum to 1 over the images."""
+    return lambda log_prior, ll: (log_prior + normalise(ll).T).softmax(1)
+
+
+def cut_at(smallest: float) -> Callable[[Tensor], Tensor]:
+    return lambda logarithms: logarithms.clamp(min=-smallest)
+
+
+def infinite_at(smallest: float) -> Callable[[Tensor], Tensor]:
+    return lambda logarithms: logarithms.nan_to_num(neginf=-smallest)
+
+
+def cut_joint(cut: Callable[[Tensor], Tensor]) -> Callable:
+    return lambda log_prior, ll: cut(log_prior + ll.T).softmax(1)
+
+
+def cut_likelihood(cut: Callable[[Tensor], Tensor]) -> Callable:
+    return lambda log_prior, ll: (log_prior + cut(ll.T)).softmax(1)
+
+
 def from_likelihoods_first(log_prior: Tensor, log_likelihood: Tensor) -> Tensor:
     joint = log_prior.exp() * log_likelihood.T.softmax(1)
     return joint / joint.sum(1, keepdim=True)
@@ -179,6 +267,11 @@ UNDERFLOW = (
     "exp(-2000) is exactly 0 on a computer, and 0 / 0 is NaN. The images are that improbable, and yet their posterior "
     "is an ordinary one: it depends on differences of logarithms alone. What may be taken from all the logarithms of "
     "one image without changing its posterior?"
+)
+KEPT_FROM_ZERO = (
+    "probabilities, or their logarithms, are kept from falling below some number. All codes of an improbable image are "
+    "at that number, and come out equally probable; and beside them a code that is impossible comes out possible. Stay "
+    "in logarithms, and nothing has to be kept from anything: the exponential of minus infinity is 0."
 )
 POSTERIOR_MISTAKES = (
     Mistake(
@@ -280,7 +373,49 @@ POSTERIOR_MISTAKES = (
         "they are.",
         lambda log_prior, ll: torch.eye(len(ll), dtype=ll.dtype)[posterior(log_prior, ll).argmax(1)],
     ),
+    Mistake(
+        "number_of_the_code",
+        "this is the number of the likeliest code. The posterior gives every code a probability: [states, codes].",
+        lambda log_prior, ll: (log_prior + ll.T).argmax(1),
+    ),
+    Mistake(
+        "logarithms_multiplied",
+        "log p(z) and log p(x|z) are multiplied. Probabilities are; of a product of probabilities the logarithm is a "
+        "sum.",
+        lambda log_prior, ll: (log_prior * ll.T).softmax(1),
+    ),
+    *(
+        Mistake(
+            "normalised_over_images_first",
+            "the likelihood of each code is made to sum to 1 over the images, before the prior comes in. The images "
+            "here are some of all possible ones, and a code that has little for any of them is to lose by it. "
+            "Normalise once, over the codes.",
+            answer,
+        )
+        for answer in (
+            per_code_first(lambda ll: ll.log_softmax(1)),
+            per_code_first(lambda ll: ll.softmax(1).log()),
+            lambda p, ll: (lambda joint: joint / joint.sum(1, keepdim=True))(p.exp() * ll.softmax(1).T),
+        )
+    ),
+    Mistake(
+        "infinity_as_zero",
+        "minus infinity is replaced by 0, and 0 is the logarithm of 1: a code that cannot produce the image has become "
+        "one that is sure to. The exponential of minus infinity is 0, as it should be.",
+        lambda p, ll: infinite_at(0.0)(p + ll.T).softmax(1),
+    ),
+    *(
+        Mistake("kept_from_zero", KEPT_FROM_ZERO, make(cut(c)))
+        for make in (cut_joint, cut_likelihood)
+        for cut in (cut_at, infinite_at)
+        for c in CUTS
+        if c <= 10000
+    ),
     Mistake("underflow", UNDERFLOW, exponentials()),
+    *(
+        Mistake("nan_replaced", UNDERFLOW + " Replacing the NaN only hides that.", nan_replaced(by))
+        for by in (lambda p: 0.0, lambda p: 1 / len(p), lambda p: p.softmax(0))
+    ),
     Mistake(
         "underflow",
         "log p(x) is computed by way of exp: exp(-2000) is exactly 0 on a computer, and its log is minus infinity. "
@@ -314,15 +449,7 @@ POSTERIOR_MISTAKES = (
         )
         for k in range(4, 21)
     ),
-    *(
-        Mistake(
-            "kept_from_zero",
-            "the probabilities are kept from falling below a small number, and for an improbable image all codes are "
-            "at that number: they come out equally probable. Stay in logarithms: nothing has to be kept from zero.",
-            from_clamped(10.0**-k),
-        )
-        for k in range(4, 21)
-    ),
+    *(Mistake("kept_from_zero", KEPT_FROM_ZERO, from_clamped(10.0**-k)) for k in range(4, 21)),
 )
 
 
@@ -392,6 +519,39 @@ INFINITY_FORGOTTEN = (
 )
 
 
+FILLS = (
+    lambda values: values.nan_to_num(),
+    lambda values: values.nan_to_num(posinf=INF, neginf=-INF),
+    lambda values: values.nan_to_num(0.0, 0.0, 0.0),
+)
+"""What becomes of a NaN and of an infinity in sums that are finished."""
+
+
+def low_cuts() -> Iterator[Callable[[Tensor], Tensor]]:
+    """Everything below a number that whole images reach cut off."""
+    yield from (cut_at(c) for c in CUTS if c <= 2000)
+
+
+def cuts() -> Iterator[Callable[[Tensor], Tensor]]:
+    """Everything below a number cut off; minus infinity alone replaced, where that is another thing."""
+    yield from (cut_at(c) for c in CUTS)
+    yield from (infinite_at(c) for c in (50.0, 100.0, 500.0, 1000.0))
+
+
+def guarded(log_joint: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The terms of the ELBO, 0 where q is 0, from another log p(x, z)."""
+    return lambda p, ll, q: torch.where(q > 0, q * (log_joint(p, ll) - q.log()), 0.0)
+
+
+def naive(log_prior: Tensor, ll: Tensor, q: Tensor) -> Tensor:
+    return (q * (log_prior + ll.T - q.log())).sum(1)
+
+
+def each(log_prior: Tensor, ll: Tensor, q: Tensor) -> Tensor:
+    """log p(x, z) - log q(z|x), [codes, states]: what one code alone would give."""
+    return (log_prior + ll.T - q.log()).T
+
+
 def zero_mistakes(of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> tuple[Mistake, ...]:
     """What goes wrong around q = 0; `of(products summed over codes, log_prior, log_likelihood, q)` makes the answer."""
 
@@ -401,6 +561,13 @@ def zero_mistakes(of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> tup
     return (
         Mistake("zero_log_zero", ZERO_LOG_ZERO, made(lambda p, ll, q: q * (p + ll - q.log()))),
         Mistake("zero_times_infinity", ZERO_TIMES_INFINITY, made(lambda p, ll, q: q * (p + ll) - torch.xlogy(q, q))),
+        *(
+            Mistake("nan_hidden", NAN_HIDDEN, lambda p, ll, q, fill=fill: of(fill(naive(p, ll, q)), p, ll, q))
+            for fill in FILLS
+        ),
+        Mistake("one_code", ONE_CODE, lambda p, ll, q: OneOf(torch.stack([of(v, p, ll, q) for v in each(p, ll, q)]))),
+        *(Mistake("cut_off", CUT, made(guarded(lambda p, ll, cut=cut: p + cut(ll)))) for cut in cuts()),
+        *(Mistake("cut_off", CUT, made(guarded(lambda p, ll, cut=cut: cut(p + ll)))) for cut in cuts()),
         Mistake("infinities_replaced", NO_NUMBERS, made(without_nan)),
         Mistake("infinities_forgotten", INFINITY_FORGOTTEN, made(finite_only)),
         *(Mistake("q_kept_from_zero", Q_KEPT_FROM_ZERO, made(kept_from_zero(10.0**-k))) for k in range(3, 21)),
@@ -516,6 +683,23 @@ ELBO_MISTAKES = (
         lambda log_prior, ll, q: under(log_prior.exp(), ll.T) - under(q, q.log() - log_prior),
     ),
     Mistake(
+        "negative_gap",
+        "this is -KL(q(z|x), p(z|x)): log p(z|x) stands where log p(x, z) belongs, and log p(x) has gone with it.",
+        lambda *tables: -posterior_gap(*tables),
+    ),
+    *(
+        Mistake(
+            "rate_of_all_images",
+            "the rate is put together over the images, and the same number is taken away from all. Each image has a "
+            "rate of its own.",
+            weighted_rate,
+        )
+        for weighted_rate in (
+            lambda p, ll, q: under(q, ll.T) - under(q, q.log() - p).sum(),
+            lambda p, ll, q: under(q, ll.T) - under(q, q.log() - p).mean(),
+        )
+    ),
+    Mistake(
         "without_weights",
         "the terms of all codes are added up with equal weight: log p(x, z) - log q(z|x) is to be averaged under q.",
         summed(lambda p, ll, q: p + ll - q.log()),
@@ -611,11 +795,37 @@ GAP_UNDERFLOW = (
 )
 GAP_MISTAKES = (
     *zero_mistakes(lambda total, log_prior, ll, q: evidence(log_prior, ll) - total),
-    Mistake(
-        "evidence_without_prior",
-        "log p(x) is the log of the sum of p(x|z), and the prior is missing from it: p(x) = sum_z p(z) p(x|z).",
-        lambda p, ll, q: ll.logsumexp(0) - elbo(p, ll, q),
+    Mistake("evidence_without_prior", EVIDENCE_WITHOUT_PRIOR, lambda p, ll, q: ll.logsumexp(0) - elbo(p, ll, q)),
+    Mistake("evidence_over_images", EVIDENCE_OVER_IMAGES, lambda p, ll, q: (p + ll.T).logsumexp(0) - elbo(p, ll, q)),
+    *(
+        Mistake(
+            "nan_hidden",
+            NAN_HIDDEN,
+            lambda p, ll, q, fill=fill: fill((q * (q.log() - log_posterior(p, ll))).sum(1)),
+        )
+        for fill in (*FILLS, lambda values: values.nan_to_num(posinf=0.0))
     ),
+    Mistake("evidence_of_the_best", EVIDENCE_OF_THE_BEST, lambda p, ll, q: (p + ll.T).amax(1) - elbo(p, ll, q)),
+    Mistake(
+        "evidence_added_in_logarithms",
+        "the logarithms log p(x, z) are added up where log p(x) belongs. It is the logarithm of a sum of "
+        "probabilities.",
+        lambda p, ll, q: (p + ll.T).sum(1) - elbo(p, ll, q),
+    ),
+    Mistake("not_transposed", NOT_TRANSPOSED, lambda p, ll, q: (p + ll).logsumexp(1) - elbo(p, ll, q)),
+    *(
+        Mistake("infinities_forgotten", INFINITY_FORGOTTEN, answer)
+        for answer in (
+            lambda p, ll, q: under(q, (q.log() - log_posterior(p, ll)).nan_to_num(posinf=0.0, neginf=0.0)),
+            lambda p, ll, q: under(q, q.log() - log_posterior(p, ll).nan_to_num(neginf=0.0)),
+            lambda p, ll, q: posterior_gap(p, ll, q).nan_to_num(posinf=0.0),
+        )
+    ),
+    *(
+        Mistake("cut_off", CUT, lambda p, ll, q, cut=cut: under(q, q.log() - cut(log_posterior(p, ll))))
+        for cut in cuts()
+    ),
+    *(Mistake("cut_off", CUT, lambda p, ll, q, cut=cut: posterior_gap(p, cut(ll), q)) for cut in low_cuts()),
     Mistake(
         "jensen_shannon",
         "this is the divergence of q and the posterior from their mixture. What the ELBO loses is KL(q(z|x), p(z|x)), "
@@ -740,6 +950,11 @@ def surgery_cases(generator: torch.Generator) -> Iterator[Case]:
         yield case(*(distributions(generator, *shape) for shape in ((states, codes), (states,), (codes,))))
     q = with_zeros(distributions(generator, 4, 3))
     yield case(q, doubles([0.5, 0.2, 0.0, 0.3]), doubles([0.3, 0.5, 0.2]), about="an image that is never shown")
+    yield case(own, doubles([0.0, 1.0]), fair, about="an image that is never shown has a code of its own")
+    alone = doubles([[0.0, 0.0, 1.0], [0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
+    shown, about = doubles([0.0, 0.25, 0.75]), "the same, and two images that are shown"
+    yield case(alone, shown, doubles([0.5, 0.3, 0.2]), about=about)
+    yield case(alone, shown, doubles([0.6, 0.4, 0.0]), about=f"{about}; the prior excludes the code of the first")
     unused = doubles([[0.7, 0.3, 0.0], [0.1, 0.9, 0.0]])
     yield case(unused, doubles([0.3, 0.7]), doubles([0.2, 0.3, 0.5]), about="a code that is never used")
     yield case(unused, doubles([0.3, 0.7]), doubles([0.6, 0.4, 0.0]), about="a code that neither prior nor q knows")
@@ -786,6 +1001,34 @@ def with_gap(gap: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Table:
     return answer
 
 
+def unfinished(fill: Callable[[Tensor], Tensor], rows: bool) -> Table:
+    """An answer that minds no zero, and fills in afterwards: in the KL of each image, or in the means of them."""
+
+    def kl(p: Tensor, f: Tensor) -> Tensor:
+        value = (p * (p.log() - f.log())).sum(-1)
+        return fill(value) if rows else value
+
+    def answer(q: Tensor, data: Tensor, prior: Tensor) -> Terms:
+        values = data @ kl(q, prior), data @ kl(q, data @ q), kl(data @ q, prior)
+        return values if rows else tuple(fill(value) for value in values)
+
+    return answer
+
+
+def known_to_prior(q: Tensor, data: Tensor, prior: Tensor) -> Terms:
+    """The sums over the codes that the prior does not exclude."""
+    known = prior > 0
+    return surgery(q[:, known], data, prior[known])
+
+
+def unshown_in_rate(q: Tensor, data: Tensor, prior: Tensor) -> Terms:
+    return data @ divergence(q, prior), *surgery(q, data, prior)[1:]
+
+
+def unshown(q: Tensor, data: Tensor, prior: Tensor) -> Terms:
+    return data @ divergence(q, prior), data @ divergence(q, data @ q), divergence(data @ q, prior)
+
+
 def gap_by_difference(q: Tensor, data: Tensor, prior: Tensor) -> Tensor:
     rate, information, _ = accounted(q, data, prior, q.mean(0))
     return rate - information
@@ -812,7 +1055,42 @@ SURGERY_ADDED = (
     "every value a little, and where q uses a code that the prior excludes, a cost that is infinite becomes a few "
     "dozen nats. Treat the codes of probability 0 apart instead: they count 0."
 )
+UNSHOWN = (
+    "an image that is never shown spoils the mean: one of its KL divergences is infinite, for its code is one that no "
+    "image shown has, or that the prior excludes; and 0 times infinity is NaN. 0 log 0 = 0 holds for the data as well: "
+    "what is never shown counts nothing, whatever it would have cost."
+)
+SURGERY_INFINITY = (
+    "an infinite cost is counted as 0: codes that the prior excludes are left out, and q uses them. The rate and the "
+    "aggregate gap are truly infinite there. What counts 0 is what q gives no probability."
+)
 SURGERY_MISTAKES = (
+    Mistake("unshown_image", UNSHOWN, unshown),
+    Mistake("unshown_image", UNSHOWN, unshown_in_rate),
+    *(
+        Mistake("nan_hidden", NAN_HIDDEN, unfinished(fill, rows))
+        for fill in (*FILLS, lambda values: values.nan_to_num(posinf=0.0))
+        for rows in (False, True)
+    ),
+    *(
+        Mistake("nan_hidden", UNSHOWN + " Replacing the NaN loses the images that are shown as well.", answer)
+        for answer in (
+            lambda *tables: tuple(value.nan_to_num() for value in unshown(*tables)),
+            lambda *tables: tuple(value.nan_to_num(posinf=INF) for value in unshown(*tables)),
+        )
+    ),
+    Mistake(
+        "infinities_forgotten",
+        SURGERY_INFINITY,
+        with_divergence(lambda p, f: torch.where((p > 0) & (f > 0), p * (p.log() - f.log()), 0.0)),
+    ),
+    Mistake("infinities_forgotten", SURGERY_INFINITY, known_to_prior),
+    Mistake(
+        "infinities_forgotten",
+        SURGERY_INFINITY,
+        terms(lambda *values: tuple(value.nan_to_num(posinf=0.0) for value in values)),
+    ),
+    Mistake("mean_over_codes", MEAN_OVER_CODES, lambda q, d, p: tuple(v / len(p) for v in surgery(q, d, p))),
     Mistake(
         "prior_not_used",
         "the prior is taken to be uniform. It is an argument.",
@@ -881,6 +1159,16 @@ SURGERY_MISTAKES = (
             divergence(q, data @ q).mean(),
             divergence(data @ q, prior),
         ),
+    ),
+    Mistake(
+        "data_as_uniform",
+        "the information is a plain mean over the images, each counted alike. The data say how often each is shown.",
+        with_information(lambda q, data, prior: divergence(q, data @ q).mean()),
+    ),
+    Mistake(
+        "data_as_uniform",
+        "the rate is a plain mean over the images, each counted alike. The data say how often each is shown.",
+        lambda q, data, prior: (divergence(q, prior).mean(), *surgery(q, data, prior)[1:]),
     ),
     Mistake(
         "logarithms_averaged",
@@ -973,6 +1261,12 @@ SURGERY_MISTAKES = (
         "how often it is shown.",
         lambda q, data, prior: (divergence(q, prior).sum(), divergence(q, data @ q).sum(), divergence(data @ q, prior)),
     ),
+    Mistake(
+        "images_summed",
+        "the rows of q are added up, and so are the KL divergences: all without the data. A mean over the data weighs "
+        "each image by how often it is shown.",
+        lambda q, data, prior: (divergence(q, prior).sum(), divergence(q, q.sum(0)).sum(), divergence(q.sum(0), prior)),
+    ),
     Mistake("bits", BITS, terms(lambda *values: tuple(value / math.log(2) for value in values))),
     *(
         Mistake("added_before_log", SURGERY_ADDED, with_divergence(make(10.0**-k)))
@@ -999,6 +1293,7 @@ def iwae_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(doubles([[-2000.0, -3000.0], [-2001.0, -3000.0], [-2004.0, -3001.0]]), about="whole images")
     yield case(doubles([[-10.0, -2000.0], [-11.0, -2003.0]]), about="one image is much more probable than the other")
     yield case(doubles([[1000.0, 2.0], [1001.0, -1.0]]), about="densities can be large: a weight of exp(1000)")
+    yield case(doubles([[-20000.0, 15000.0], [-20001.0, 15002.0]]), about="larger images")
     some = doubles([[-1.0, -INF], [-INF, -2.0], [-3.0, -INF]])
     yield case(some, about="some codes cannot produce the image: their weight is 0")
 
@@ -1162,10 +1457,41 @@ IWAE_MISTAKES = (
         "ones only is too large.",
         possible_only,
     ),
+    Mistake(
+        "logarithm_of_a_logarithm",
+        "the log-weights are averaged and the logarithm of that is taken. They are logarithms already: the weights, "
+        "whose mean is asked for, are their exponentials.",
+        lambda w: w.mean(0).log(),
+    ),
+    Mistake(
+        "infinity_as_zero",
+        "a log-weight of minus infinity is replaced by 0, and 0 is the logarithm of 1: a sample of weight 0 has become "
+        "one of weight 1.",
+        lambda w: iwae_bound(w.nan_to_num(neginf=0.0)),
+    ),
+    Mistake(
+        "underflow",
+        IWAE_UNDERFLOW + " Replacing the infinity by a number only hides that.",
+        lambda w: w.exp().mean(0).log().nan_to_num(),
+    ),
+    *(Mistake("kept_from_zero", IWAE_ADDED, make(smallest)) for make in (clamped_sum, raised_sum) for smallest in TINY),
     *(
-        Mistake("kept_from_zero", IWAE_ADDED, make(10.0**-k))
+        Mistake("kept_from_zero", IWAE_ADDED, lambda w, make=make, of=of: make(of(torch.finfo(w.dtype)))(w))
         for make in (clamped_sum, raised_sum)
-        for k in range(4, 41)
+        for of in (lambda info: info.eps, lambda info: info.tiny)
+    ),
+    *(
+        Mistake(
+            "cut_off",
+            "the log-weights are cut off at a large number. Those of whole images lie beyond any that you choose, and "
+            "come out alike. What is the same in all log-weights of one image can be taken out and given back at the "
+            "end.",
+            lambda w, make=make, c=c: make(w.clamp(-c, high(c))),
+        )
+        for make, largest in ((iwae_bound, 10000.0), (shifted(lambda w: 0.0), 708.0))
+        for high in (lambda c: c, lambda c: INF)
+        for c in CUTS
+        if c <= largest
     ),
 )
 
@@ -1206,6 +1532,8 @@ def split_cases(generator: torch.Generator) -> Iterator[Case]:
     world = logs([0.5, 0.3, 0.2]), logs([[0.3, 0.0], [0.0, 0.2], [0.1, 0.4]])
     family = torch.cat([torch.eye(3).double(), doubles([[0.5, 0.0, 0.5]])])
     yield case(*world, family[[3, 1]], family, about="some codes cannot produce some images")
+    about = "the same, and the encoder is sure of a code that cannot produce the second image"
+    yield case(*world, family[[3, 0]], family, about=about)
 
 
 def chosen_from(generator: torch.Generator, candidates: Tensor, states: int) -> tuple[Tensor, Tensor]:
@@ -1264,6 +1592,75 @@ AMORTISATION_TOTAL = (
     "loses against the best of the family; the rest no member of the family could have saved."
 )
 SPLIT_MISTAKES = (
+    Mistake(
+        "candidate_with_image",
+        "each candidate is put to the image of the same number, and nothing is chosen. All candidates are to be tried "
+        "on every image, and the best of them taken.",
+        lambda p, ll, q, family: (evidence(p, ll) - elbo(p, ll, family), elbo(p, ll, family) - elbo(p, ll, q)),
+    ),
+    Mistake(
+        "evidence_without_prior",
+        EVIDENCE_WITHOUT_PRIOR,
+        lambda p, ll, q, family: (
+            ll.logsumexp(0) - of_candidates(p, ll, family).amax(1),
+            split_gap(p, ll, q, family)[1],
+        ),
+    ),
+    Mistake(
+        "evidence_over_images",
+        EVIDENCE_OVER_IMAGES,
+        lambda p, ll, q, family: (
+            (p + ll.T).logsumexp(0) - of_candidates(p, ll, family).amax(1),
+            split_gap(p, ll, q, family)[1],
+        ),
+    ),
+    Mistake(
+        "best_averaged",
+        "the ELBOs are averaged over the images before the largest is sought. Each image has its own best candidate, "
+        "and its own two gaps.",
+        gaps_from(lambda log_p, all_elbos, mine: (log_p - all_elbos.mean(0).max(), all_elbos.mean(0).max() - mine)),
+    ),
+    Mistake(
+        "best_averaged",
+        "the largest ELBO of each image is found, and then averaged over the images. Each image has its own best "
+        "candidate, and its own two gaps.",
+        gaps_from(lambda log_p, all_elbos, mine: (log_p - all_elbos.amax(1).mean(), all_elbos.amax(1).mean() - mine)),
+    ),
+    Mistake(
+        "infinities_forgotten",
+        "an ELBO of minus infinity is replaced by 0, and 0 is larger than any other here: a candidate that expects the "
+        "image of a code that cannot produce it has become the best.",
+        gaps_from(
+            lambda log_p, all_elbos, mine: (
+                log_p - all_elbos.nan_to_num(neginf=0.0).amax(1),
+                all_elbos.nan_to_num(neginf=0.0).amax(1) - mine,
+            )
+        ),
+    ),
+    Mistake(
+        "infinities_forgotten",
+        "the amortisation gap is infinite where the encoder expects the image of a code that cannot produce it, and it "
+        "is replaced by 0.",
+        lambda *tables: tuple(gap.nan_to_num(posinf=0.0) for gap in split_gap(*tables)),
+    ),
+    Mistake(
+        "infinities_replaced",
+        "the amortisation gap is infinite where the encoder expects the image of a code that cannot produce it, and it "
+        "is replaced by a large number.",
+        lambda *tables: tuple(gap.nan_to_num() for gap in split_gap(*tables)),
+    ),
+    Mistake(
+        "approximation_negative",
+        "the sign of the approximation gap: the best candidate's ELBO lies below log p(x), and the gap says by how "
+        "much.",
+        gaps_from(lambda log_p, all_elbos, mine: (all_elbos.amax(1) - log_p, all_elbos.amax(1) - mine)),
+    ),
+    Mistake(
+        "chosen_by_overlap",
+        "the candidate is chosen by the sum of its probabilities times the posterior's. That favours the one that is "
+        "surest of the likeliest code; what counts is the ELBO.",
+        chosen_by(lambda p, ll, family: posterior(p, ll) @ family.T),
+    ),
     Mistake(
         "one_value_for_all",
         "one ELBO, the largest of all candidates and all images, serves every image. The best is sought for each image "
@@ -1483,6 +1880,8 @@ TASKS = (
             "KL(q(z|x), q(z)); aggregate gap = KL(q(z), prior).",
             "def kl(p, f):   # over the last axis\n"
             "    return torch.where(p > 0, ..., 0.0).sum(-1)\n\n"
+            "shown = data > 0   # what is never shown counts nothing, not even infinitely much\n"
+            "q, data = q[shown], data[shown]\n"
             "aggregate = data @ q   # [codes]\n"
             "rate = data @ kl(q, ...)\n"
             "information = data @ kl(q, ...)\n"
