@@ -17,10 +17,11 @@
 #
 # - split the probability of a picture into one conditional per pixel, in any order, and price each in bits;
 # - say what a wrong conditional costs, and what pixels cost that know nothing of each other, exactly;
-# - tell a blurred mean from a noisy drawing, and name the quantity behind both: the conditional total correlation;
+# - tell a blurred mean from a noisy drawing, say which of the two comes of independence, and price independence
+#   exactly: the conditional total correlation;
 # - explain why the conditionals of every pixel on all the others are no model of pictures.
 #
-# **Minutes**: 50, and 55 more for the exercise.
+# **Minutes**: 65, and 55 more for the exercise.
 #
 # **Prerequisites**: conditional probability, the logarithm, what an average is. No networks until the last third.
 #
@@ -45,11 +46,13 @@ from course_lib.experiments.chapter_01 import (
     drawn,
     label_unknown,
     labelled_coins,
+    mean_drawing,
     mean_pictures,
     named_worlds,
     one_pixel_memory,
     per_pixel,
     random_worlds,
+    raw_coins,
     stroke_world,
     tempered_last,
     trained_pixelcnn,
@@ -80,6 +83,10 @@ from course_lib.widgets import Choice, Explorer, IntRange
 # black or white: sixteen of them. Somebody draws one of four strokes, the top row most often, the right column least,
 # and each pixel may slip and come out the other way. That gives each of the sixteen pictures a probability, $p(x)$: a
 # **joint table**, since it speaks of all four pixels together.
+#
+# In the code a table lies flat, sixteen numbers in a row. Read the pixels of a picture, row by row, as the digits of a
+# binary number, and you have its place: the top row is 1 1 above 0 0, so `0b1100`. (The exercise folds the same table,
+# one axis of length 2 for each pixel, and counts pixels from 0; the formulas here count from 1.)
 
 # %%
 print(f"chance of each stroke {dict(zip(STROKES, CHANCES, strict=True))}, of a slip {SLIP}")
@@ -150,7 +157,8 @@ assert len(orders) == 24
 #
 # $$-\log_2 p(x) = \sum_{k=1}^{4} -\log_2 p(x_{k\text{-th}} \mid \text{those before}).$$
 #
-# Below, move through the 24 orders. The numbers in the pixels say when each is asked.
+# Below, move through the 24 orders. The numbers in the pixels say when each is asked. (A page without a kernel shows
+# the first order only; the lines above the picture give two more.)
 #
 # **Predict**: for one and the same picture, what will change from order to order, and what will not?
 
@@ -181,6 +189,11 @@ def draw_bill(order, picture):
     return fig
 
 
+for number in (1, 6, 13):
+    lines = -chain(p, orders[number - 1])[:, top_row].log2()
+    asked = "".join(str(pixel + 1) for pixel in orders[number - 1])
+    print(f"order {number:>2} ({asked}): {' + '.join(f'{bits:.2f}' for bits in lines)} = {float(lines.sum()):.3f} bits")
+
 Explorer(
     draw_bill,
     alt=lambda order, picture: (
@@ -194,6 +207,12 @@ Explorer(
 # %% [markdown]
 # The lines of the bill move about, the total stays. Averaged over pictures the total is the **entropy**
 # $H(x) = -\sum_x p(x) \log_2 p(x)$, the shortest average code there is.
+#
+# Some words for later. Let $z$ be anything that goes with the picture, with a joint table $p(z, x)$. The **conditional
+# entropy** $H(x \mid z) = -\sum_{z, x} p(z, x) \log_2 p(x \mid z)$ is the average bill of one who knows $z$, and
+# $H(x_i \mid z)$ that of one pixel alone. The **mutual information** $I(x; z) = H(x) - H(x \mid z)$ is what knowing $z$
+# saves, and $I(x_i; z)$ what it saves on one pixel. And $x_{<k}$ are the pixels asked before the $k$-th, so that on
+# average the bill reads $H(x) = \sum_k H(x_k \mid x_{<k})$.
 #
 # ### When is the order not free?
 #
@@ -215,11 +234,13 @@ fig, ax = figure(width=7.0, height=3.2)
 ranked = sorted(range(24), key=lambda number: extra[number])
 for steps, colour, label in [(2, GREEN, "two steps across"), (1, AMBER, "one step across"), (0, BLUE, "none")]:
     places = [place for place, number in enumerate(ranked) if diagonal[number] == steps]
-    ax.bar(places, [extra[ranked[place]] for place in places], color=colour, label=label)
+    ax.vlines(places, 0, [extra[ranked[place]] for place in places], color=colour, linewidth=4)
+    ax.plot(places, [extra[ranked[place]] for place in places], "o", markersize=8, color=colour, label=label)
     ax.annotate(
-        f"{extra[ranked[places[0]]]:.3f}", (places[0], extra[ranked[places[0]]]), (-8, 4), textcoords="offset points"
+        f"{extra[ranked[places[0]]]:.3f}", (places[0], extra[ranked[places[0]]]), (-8, 7), textcoords="offset points"
     )
-ax.axhline(0, color=INK, linewidth=1.2)
+ax.axhline(0, color=INK, linewidth=1.2, zorder=0)
+ax.set_ylim(-0.03, 1.1)
 ax.set_xticks(range(24), ["".join(str(i + 1) for i in orders[number]) for number in ranked], rotation=90)
 ax.get_xticklabels()[ranked.index(0)].set(fontweight="bold", color=VERMILION)
 ax.set_xlabel("order of the pixels: 1 2 above, 3 4 below, so 1234 is reading order")
@@ -243,11 +264,18 @@ show(
 #
 # Let the model be $m$ and the world $p$. Its code spends $L = -\sum_x p(x) \log_2 m(x)$ bits a picture, which exceeds
 # the entropy by the Kullback-Leibler divergence, $L - H = \mathrm{KL}(p, m) = \sum_x p(x) \log_2 \frac{p(x)}{m(x)}$.
-# Write both as chains and the logarithm of the quotient falls into a sum, one term for each conditional:
+#
+# **It is never negative.** The curve $\log u$ lies under its tangent at 1, $\log u \le u - 1$, so $-\mathrm{KL}(p, m) =
+# \sum_x p(x) \log \frac{m(x)}{p(x)} \le \sum_x m(x) - 1 = 0$, and the two touch only where $m = p$. (That is in nats;
+# bits are the same times a constant.) So no model beats the entropy. Nor does knowing more ever cost:
+# $I(x; z) = \mathrm{KL}\big(p(z, x),\, p(z)\, p(x)\big) \ge 0$.
+#
+# Write $p$ and $m$ as chains and the logarithm of the quotient falls into a sum, one term for each conditional:
 #
 # $$\mathrm{KL}(p, m) = \sum_k \; \mathbb{E}_{x_{<k}}\, \mathrm{KL}\big(p(x_k \mid x_{<k}),\, m(x_k \mid x_{<k})\big).$$
 #
-# Mistakes at different pixels do not interfere. Each costs its own divergence, averaged over what may come before.
+# Mistakes at different pixels do not interfere. Each costs its own divergence, averaged ($\mathbb{E}_{x_{<k}}$) over
+# what the world puts before it.
 #
 # Let us spoil the last conditional only: raise it to a power $t$ and normalise. At $t = 1$ it is right; at $t = 0$ it
 # is a fair coin, all doubt; large $t$ is overconfidence. **Predict** which is dearer: no opinion, or one four times too
@@ -299,14 +327,20 @@ show(
 #
 # $$\mathrm{TC}(x) = \sum_i H(x_i) - H(x),$$
 #
-# the **total correlation** (Watanabe, 1960): all that the pixels have in common. Now add a code. A decoder that is
-# *independent given z* has a set of coins for each value of $z$, and the same argument for each value gives
-# $m_i(z) = \mathbb{E}[x_i \mid z]$ and the price
+# the **total correlation** (Watanabe, 1960): all that the pixels have in common.
+#
+# Now add a **code** $z$: something settled first, that every pixel is told. Here it will be a hint at the stroke, then
+# a digit's label; in chapter 03 it is a few numbers that a network finds. A model $m(x \mid z)$ of the picture given
+# the code is a **decoder**. It is one half of a VAE, a variational autoencoder; the other half reads a picture and
+# proposes a code. In the plain VAE the decoder's pixels are *independent given z*. The article compares them to
+# factories that build parts of one machine and know the central plan, but not each other. Such a decoder has a set of
+# coins for each value of $z$, and the same argument for each value gives $m_i(z) = \mathbb{E}[x_i \mid z]$ and the
+# price
 #
 # $$\mathrm{TC}(x \mid z) = \sum_i H(x_i \mid z) - H(x \mid z),$$
 #
-# the **conditional total correlation**. The code itself is charged what it tells, $I(x; z) = H(x) - H(x \mid z)$, so
-# with everything on the bill: $I(x; z) + H(x \mid z) + \mathrm{TC}(x \mid z) = H(x) + \mathrm{TC}(x \mid z)$.
+# the **conditional total correlation**. The code itself is charged what it tells, $I(x; z)$, so with everything on the
+# bill: $I(x; z) + H(x \mid z) + \mathrm{TC}(x \mid z) = H(x) + \mathrm{TC}(x \mid z)$.
 #
 # In our world, let $z$ tell nothing; or whether the stroke lies (a row) or stands (a column); or which of the four it
 # is. **Predict** the price of independence in the three cases. Does half a hint save half of it?
@@ -348,15 +382,14 @@ show(
 
 # %% [markdown]
 # The price is the conditional total correlation, to the last digit. It is nothing where $z$ settles all that the pixels
-# share: given the stroke, slips are independent, and independent pixels lose nothing. That is the article's picture of
-# factories that fit together because they work to one plan. But half a hint costs *more* than none. Subtract the two
-# formulas:
+# share: given the stroke, slips are independent, and independent pixels lose nothing. The factories' parts fit, since
+# the plan says all that matters. But half a hint costs *more* than none. Subtract the two formulas:
 #
 # $$\mathrm{TC}(x \mid z) = \mathrm{TC}(x) + I(x; z) - \sum_i I(x_i; z).$$
 #
 # The price rises when the pixels tell more about $z$ together than one by one. Whether a stroke lies shows in pairs of
-# pixels and hardly in any single one, so a coin has little use for the hint. A VAE that minimises its loss has reason
-# to choose a $z$ that single pixels can use.
+# pixels and hardly in any single one, so a coin has little use for the hint. Of two codes that tell equally much, the
+# cheaper one for such a decoder is the one that single pixels can use.
 #
 # What do independent pixels do with half a hint? Tell them "it lies", and look. **Predict** the mean picture, and the
 # drawings.
@@ -374,11 +407,13 @@ from_world = torch.multinomial(lies, 12, True, generator=torch.Generator().manua
 from_coins = torch.multinomial(coins, 12, True, generator=torch.Generator().manual_seed(0))
 mean = (coins[:, None, None, None] * pictures).sum(0, keepdim=True)
 rows = torch.cat([pictures[from_world], mean.repeat(12, 1, 1, 1), pictures[from_coins]])
-fig = image_grid(
+fig, ax = figure(width=7.0, height=1.8)
+image_grid(
     rows.repeat_interleave(5, dim=2).repeat_interleave(5, dim=3),
     columns=12,
     title="Told 'it lies': the mean is grey, the drawings are noise",
     row_labels=["the world", "mean", "coins draw"],
+    ax=ax,
 )
 show(
     fig,
@@ -395,80 +430,106 @@ print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independe
 # model. Draw from it, and what comes is **noise**: every pixel tosses a coin, and none knows which stroke the others go
 # for.
 #
-# How grey is the mean? $\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z)$: undecided pixels have two causes.
-# One is that $z$ leaves something open, and no decoder can mend that. The other is that pixels do not talk, and a chain
-# mends it completely: with the same $z$ it pays $H(x \mid z)$ and no more.
+# Would a chain that is told the same $z$ have a sharper mean? No. If its $p(x \mid z)$ is right, then so is the average
+# of each pixel, and its mean is $\mathbb{E}[x_i \mid z]$ too, **just as grey**. How undecided a pixel is, $H(x_i \mid
+# z)$, depends on what $z$ leaves open about it, not on whom it talks to. The last row of the table says the same: told
+# which stroke it is, coins pay nothing for their independence, and still no pixel of the mean is quite black or white,
+# as each may have slipped. What a chain does change is what the grey costs, and how it is drawn. Read the definition
+# the other way round:
+#
+# $$\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z).$$
+#
+# Coins pay the left side. A chain with the same $z$ pays $H(x \mid z)$ and no more, and what it draws fits together.
+# So independence is to blame for the price and for the noise, but not for the grey: only a $z$ that tells the pixels
+# more can lessen that. (Why then do pictures look sharper with a chain for a decoder, as the article reports? Of coins
+# one usually shows the mean, of a chain a drawing.)
 #
 # ## Do digits pay? (claim C02, at 64 pixels)
 #
 # With 64 pixels the world cannot be listed, but the price can still be estimated. Let $z$ be the digit's label, and
 # build two models of $p(x \mid z)$:
 #
-# - **coins**: one coin per pixel and label, set to how often it was black in the training digits. Nothing to train.
+# - **coins**: one coin per pixel and label, set to how often the pixel was black in the training digits, after one
+#   black and one white have been added to what was counted. Why add them? A pixel that was never black would get a coin
+#   that says never, and wrong certainty, as we saw, costs everything. The cell below counts such coins.
 # - a small **PixelCNN** (van den Oord et al., 2016), a chain in reading order that a network computes, and that is told
 #   the label as well. Chapter 02 builds it.
 #
-# On average, coins pay $H(x \mid z) + \mathrm{TC}(x \mid z)$ per digit, the chain $H(x \mid z)$, each plus its own
-# error. So the difference on test digits estimates $\mathrm{TC}(x \mid z)$. From here on we count in nats; one bit is
-# $\ln 2$ nats.
+# The average of $-\log p$ over test digits is called the **NLL**, for negative log-likelihood: our bill. From here on
+# it is in nats, with the natural logarithm, as networks are trained and as later chapters count; one bit is $\ln 2$
+# nats. On average, coins pay $H(x \mid z) + \mathrm{TC}(x \mid z)$ per digit, the chain $H(x \mid z)$, each plus its
+# own error. So the difference on test digits estimates $\mathrm{TC}(x \mid z)$.
 #
 # **Predict** the difference. For scale: the label itself can be worth no more than $\ln 10$.
 
 # %% tags=["nbval-ignore-output"]
 train, _, test = digits(binary=True)
+certain, impossible = raw_coins(train, test)
+print(f"frequencies as counted: {certain} of 640 coins certain, {impossible} of {len(test)} test digits impossible\n")
+
 digit_coins = labelled_coins(train)
 pixelcnn = trained_pixelcnn(0, train)
-
-by_coins, by_chain = per_pixel(digit_coins, test), per_pixel(pixelcnn, test)  # nats, 250 digits of 8 x 8 pixels
-paid_by_coins, paid_by_chain = float(by_coins.mean(0).sum()), float(by_chain.mean(0).sum())
+by_coins, by_chain = (per_pixel(model, test).sum(dim=(1, 2)) for model in (digit_coins, pixelcnn))  # nats, 250 digits
+paid_by_coins, paid_by_chain = float(by_coins.mean()), float(by_chain.mean())
 confirm("C02.digits.coins", paid_by_coins)
 confirm("C02.digits.pixelcnn", paid_by_chain)
-difference = Mean.of((by_coins - by_chain).sum(dim=(1, 2)))
+difference = Mean.of(by_coins - by_chain)
 confirm("C02.digits.price", difference.value)
 print(f"the difference, over {len(test)} test digits: {difference}; that is {difference.value / math.log(2):.1f} bits")
 
 # %% [markdown]
+# One digit that was thought impossible would have made the whole average infinite.
+#
 # How far can we trust the estimate? The ± beside it is chance in the choice of test digits; the smaller one in the
 # ledger is only what changes from one training to the next. And neither model is the best of its kind. A coin set from
 # $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the true mean, and pays about $1 / (2m)$ nats
-# for that, since the divergence is about half the squared error over $\mu (1 - \mu)$; a nearly certain coin may pay
-# somewhat more. With 64 coins for each of 10 labels, the difference comes out a little too large. The network pays too
-# much as well, which makes the difference too *small*, by how much we do not know.
+# for that, since the divergence is about half the squared error over $\mu (1 - \mu)$. For the coins that never saw
+# their pixel change this is no argument: such a coin says $1 / (m + 2)$, and if the truth is never, that costs about
+# $1 / m$. Either way the difference comes out a little too large. The network pays too much as well, which makes the
+# difference too *small*, by how much we do not know.
+#
+# The second bill in the cell is that of a chain which nobody tells the label. It has to average over what the label
+# may be, $p(x) = \sum_z p(z)\, p(x \mid z)$ with $p(z) = 1/10$, and pays $-\log p(x)$.
 
 # %% tags=["nbval-ignore-output"]
-too_much = 64 * 10 / (2 * len(train))
-print(f"coins pay about {too_much:.2f} nats too much; without that the estimate is {difference.value - too_much:.1f},")
-print("and that is too small by whatever the chain pays too much")
+m = len(train) / 10  # digits behind each coin; 64 coins a picture
+least, most = 64 / (2 * m), 64 / (2 * m) + certain / 10 / (2 * m)
+print(f"coins pay some {least:.2f} to {most:.2f} nats too much; without that the estimate is")
+print(f"{difference.value - most:.1f} to {difference.value - least:.1f}, and too small by what the chain pays too much")
 unknown = float(label_unknown(pixelcnn, test).mean())
 confirm("01.digits.label_unknown", unknown)
 print(f"telling the chain the label saves {unknown - paid_by_chain:.2f} nats, of ln 10 = {math.log(10):.2f}")
 
 # %% [markdown]
 # By this estimate, independence costs more than the label can be worth. Now look at what each model makes of the ten
-# labels.
+# labels: its mean picture and two drawings. The coins' mean is known; the chain's is the average of 400 drawings.
 #
-# **Predict** which row will look most like digits, and which least.
+# **Predict** which rows you will read most easily, which look most like handwriting, and which least. Will the chain's
+# mean be sharper than the coins'?
 
 # %% tags=["nbval-ignore-output"]
 first = torch.stack([(test.labels == label).nonzero()[0, 0] for label in range(10)])
 ten = test[first]
-rows = [ten.images, mean_pictures(digit_coins, ten)]
-rows += [drawn(model, ten, seed) for model in (digit_coins, pixelcnn) for seed in (0, 1)]
-fig = image_grid(
+average = mean_drawing(pixelcnn, 400, 0)
+rows = [ten.images, mean_pictures(digit_coins, ten), average]
+rows += [drawn(model, ten, seed) for model, seed in [(digit_coins, 0), (digit_coins, 1), (pixelcnn, 2), (pixelcnn, 3)]]
+fig, ax = figure(width=6.6, height=4.25)
+image_grid(
     torch.cat(rows),
     columns=10,
-    row_labels=["test digit", "coins, mean", "coins draw", "coins draw", "chain draws", "chain draws"],
-    title="The coins' mean is a blur, and their drawings are noise",
-    width=6.6,
+    row_labels=["test digit", "coins' mean", "chain's mean", *["coins draw"] * 2, *["chain draws"] * 2],
+    title="Both means are blurred, only the coins draw noise",
+    ax=ax,
 )
 show(
     fig,
-    alt="Six rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; grey, blurred mean pictures of the "
-    "coins; two rows that the coins draw, with ragged outlines, holes and stray dots; two rows that the PixelCNN "
-    "draws, with smoother strokes and few stray dots.",
+    alt="Seven rows of ten 8 by 8 pictures, for the labels 0 to 9: test digits; the mean pictures of the coins and of "
+    "the PixelCNN, grey, blurred and nearly the same; two rows that the coins draw, with ragged outlines, holes and "
+    "stray dots; two rows that the PixelCNN draws, with smoother strokes and few stray dots.",
 )
 for name, made in [
     ("mean", mean_pictures(digit_coins, test)),
+    ("chain_mean", average[test.labels]),
     ("coins", drawn(digit_coins, test, 0)),
     ("pixelcnn", drawn(pixelcnn, test, 0)),
 ]:
@@ -478,40 +539,14 @@ for name, model in [("coins", digit_coins), ("pixelcnn", pixelcnn)]:
     confirm(f"C02.stray.{name}", stray_dots(drawn(model, test, 0)))
 
 # %% [markdown]
-# Sharpness is contrast between neighbours, and 1 is that of the digits: the mean has far too little, the coins' noise
-# too much, the chain about right. It cannot tell noise from detail, so count stray dots as well, black pixels with no
-# black one above, below, left or right: the coins leave many, the chain hardly more than the writers of the digits.
+# The two means are nearly the same blur, and perhaps the easiest to read: ten digits you know, each the average of many
+# hands. But nobody writes grey. Of what is black and white, the chain's rows look most like handwriting, though not
+# every one is a digit, and the coins' rows least.
 #
-# Where in the picture is the price paid? The chain rule holds for the total correlation too: $\mathrm{TC}(x \mid z) =
-# \sum_i I(x_i; x_{<i} \mid z)$, what each pixel could have learnt from those before it. On the digits we estimate
-# it by the difference of the two bills, pixel by pixel. **Predict** what the first row of the right map will show.
-
-# %% tags=["nbval-ignore-output"]
-saved = (by_coins - by_chain).mean(0)
-fig, axes = figure(1, 2, width=7.4, height=3.1)
-for ax, values, title in [
-    (axes[0], by_coins.mean(0), "Coins pay where strokes vary"),
-    (axes[1], saved, "Looking back pays off below row 0"),
-]:
-    drawn_map = ax.imshow(values, vmin=min(0.0, float(values.min())), cmap="cividis")
-    ax.set_title(title)
-    ax.set_xlabel("column")
-    fig.colorbar(drawn_map, ax=ax, label="nats", shrink=0.85)
-axes[0].set_ylabel("row")
-show(
-    fig,
-    alt="Two maps of 8 by 8 pixels. Left, the cost of each pixel as a coin given the label: high where strokes vary, "
-    "near zero at the left and right margins. Right, what the PixelCNN saves at each pixel: little in the first "
-    "row, much in the rows below.",
-)
-first, *below = saved.sum(1).tolist()
-confirm("01.digits.first_row", first)
-confirm("01.digits.least_row", min(below))
-print(f"all rows: {float(saved.sum()):.2f} nats of the {paid_by_coins:.2f} that coins pay")
-
-# %% [markdown]
-# In the first row there is little to look back at. From there on, part of what looked like chance, given the label, had
-# been settled by the pixels above and to the left.
+# Now the numbers. Sharpness is contrast between neighbours, and 1 is that of the digits: both means have far too
+# little, the coins' noise too much, the chain's drawings about right. It cannot tell noise from detail, so count stray
+# dots as well, black pixels with no black one above, below, left or right: the coins leave many, the chain hardly more
+# than the writers of the digits.
 #
 # ## Why not look at everything? (claim C03)
 #
@@ -519,7 +554,8 @@ print(f"all rows: {float(saved.sum()):.2f} nats of the {paid_by_coins:.2f} that 
 # aside as computationally infeasible. Count. For binary pixels, a table of $p(x_i \mid \text{all others})$ has one
 # number for each of the $2^{n-1}$ values of the others, and there are $n$ such tables: $n\, 2^{n-1}$ numbers.
 #
-# **Predict**: how many numbers does a *chain* of full tables need, pixel $i$ given the $i - 1$ before it?
+# **Predict**: how many numbers does a *chain* of full tables need, pixel $i$ given the $i - 1$ before it, which have
+# $2^{i-1}$ values between them?
 
 # %%
 pixels = list(range(1, 65))
@@ -575,11 +611,15 @@ for name, table in named_worlds().items():
 # \quad\Longrightarrow\quad Z \ge e^{D}.$$
 #
 # Equality holds where $\tilde p / Z$ is $p$, as in those two. The bracket, $D$, is the **dual total correlation** (Han,
-# 1978). It is never negative, because $H(x) = \sum_i H(x_i \mid x_{<i})$, and to know *all* others leaves a pixel no
-# less certain than to know some. It is zero only if $H(x_i) = H(x_i \mid \text{all others})$ for every pixel, since
-# each comes first in some order: independence. So the product of true conditionals on everything **sums to more than 1
-# in every world whose pixels have anything to do with each other**. (Where the others cannot occur, a conditional is
-# undefined and counts as 0.) In 300 random worlds:
+# 1978), in nats because of the $e$. Take any order of the pixels, and write $H(x)$ as the bill of its chain:
+#
+# $$D = \sum_i \big( H(x_i \mid x_{<i}) - H(x_i \mid \text{all others}) \big).$$
+#
+# No term is negative: knowing *all* others leaves a pixel no less certain than knowing some. So $D \ge 0$. And if
+# $D = 0$, every term is zero, in every order. Let pixel $i$ come first, and its term is $H(x_i) - H(x_i \mid \text{all
+# others})$: the others tell nothing of it. That goes for each pixel, so they are independent. The product of true
+# conditionals on everything therefore **sums to more than 1 in every world whose pixels have anything to do with each
+# other**. (Where the others cannot occur, a conditional is undefined and counts as 0.) In 300 random worlds:
 
 # %%
 worlds = random_worlds()
@@ -647,14 +687,14 @@ ClaimsTable("C01", "C02", "C03")
 # alone: the first says 81, the second 1/81. Four freely chosen numbers, and a joint of two pixels has three.</details>
 #
 # 3. A VAE's reconstructions are blurred. Would an autoregressive decoder with the same z make them sharp, and right?
-# <details><summary>Answer</summary>Sharp, yes: its pixels agree with each other. Right, not necessarily: what z leaves
-# open, H(x|z), stays open, and the decoder settles it by its own draws. You get one sharp picture among those that fit
-# z, and another next time.</details>
+# <details><summary>Answer</summary>Its drawings would be sharp: their pixels agree with each other. Right, not
+# necessarily: what z leaves open, H(x|z), stays open, and the decoder settles it by its own draws. You get one sharp
+# picture among those that fit z, and another next time. The mean of them all is as blurred as before.</details>
 #
-# 4. Why does the first row of the map of savings stay dark, however good the network?
-# <details><summary>Answer</summary>The sum of I(x_i; x_before | z) gives the first pixel nothing to learn from and the
-# second one pixel only. In another order other pixels would come off empty, and with exact conditionals the sum would
-# be the same.</details>
+# 4. Some $z$ leaves every one of $n$ pixels a fair coin: the mean picture is grey all over. What is TC(x|z)?
+# <details><summary>Answer</summary>That cannot be said. It is 0 if the coins are independent, and n - 1 bits if given z
+# all pixels are equal: n bits one by one, one bit together. The mean is the same in both cases, the drawings are
+# not.</details>
 #
 # ## Where next
 #

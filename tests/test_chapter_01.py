@@ -21,7 +21,7 @@ SEEDS = range(3)
 EXACT = ("C01", "C02", "C03")
 LIVE = {
     *(f"C02.digits.{name}" for name in ("coins", "pixelcnn", "price")),
-    *(f"C02.sharpness.{name}" for name in ("mean", "coins", "pixelcnn")),
+    *(f"C02.sharpness.{name}" for name in ("mean", "chain_mean", "coins", "pixelcnn")),
     *(f"C02.stray.{name}" for name in ("digits", "coins", "pixelcnn")),
     "C03.digits.pseudo",
 }
@@ -96,15 +96,14 @@ def test_the_trained_numbers_fit_together():
     assert 0 < unknown.value - chain < math.log(10), "a label is worth at most ln 10"
     assert price - result("C02.digits.price").band > math.log(10), "independence costs more than the label is worth"
     assert pseudo.value + pseudo.band < unknown.value - unknown.band
-    first, least = result("01.digits.first_row"), result("01.digits.least_row")
-    assert 0 < first.value + first.band < least.value - least.band
-    assert first.value + 7 * least.value < price
     assert unknown.value < result("02.digits.independent").value
 
 
 def test_blur_noise_and_strokes_are_told_apart_beyond_their_bands():
     mean, coins, chain = (result(f"C02.sharpness.{name}") for name in ("mean", "coins", "pixelcnn"))
     assert mean.value + mean.band < chain.value - chain.band and coins.value - 3 * coins.spread > chain.value
+    chain_mean = result("C02.sharpness.chain_mean")
+    assert abs(chain_mean.value - mean.value) <= chain_mean.band < (chain.value - mean.value) / 10
     written, noise, strokes = (result(f"C02.stray.{name}") for name in ("digits", "coins", "pixelcnn"))
     assert noise.value - noise.band > strokes.value + strokes.band and strokes.value < 2 * written.value
 
@@ -289,6 +288,23 @@ def test_each_coin_is_how_often_its_pixel_was_black(splits, coins):
     assert torch.allclose(bill(coins, few).float(), torch.stack(by_hand), rtol=1e-4)
 
 
+def test_coins_that_never_saw_their_pixel_change_are_counted_and_what_they_rule_out(splits, coins):
+    def split(images):
+        x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 1, 3)
+        return Split(x.repeat(10, 1, 1, 1), torch.arange(10).repeat_interleave(len(x)))
+
+    train = split([[0, 1, 0], [0, 1, 1]])
+    allowed, ruled_out = [[0, 1, 1]], [[1, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert chapter.raw_coins(train, split(allowed)) == (20, 0)
+    assert chapter.raw_coins(train, split(allowed + ruled_out)) == (20, 30)
+    frequency = torch.stack([splits.train.images[splits.train.labels == label].mean(0) for label in range(10)])
+    possible = torch.where(splits.test.images == 1, frequency[splits.test.labels], 1 - frequency[splits.test.labels])
+    certain, impossible = chapter.raw_coins(splits.train, splits.test)
+    assert certain == int((frequency * (1 - frequency) == 0).sum()) == 201
+    assert impossible == int((possible.flatten(1).min(1).values == 0).sum()) == 2
+    assert bool(torch.isfinite(bill(coins, splits.test)).all())
+
+
 def test_no_other_coins_fit_the_training_digits_much_better(splits, coins):
     x, z = splits.train.images, chapter.one_hot(splits.train.labels)
     loss = -coins.log_prob(x, z).mean()
@@ -307,6 +323,8 @@ def test_a_coin_set_from_m_digits_pays_about_one_over_two_m(splits):
     groups = [splits.train.images[splits.train.labels == label].double() for label in range(10)]
     total = sum(paid(x.mean(0).flatten().clamp(1e-9, 1 - 1e-9), len(x)) for x in groups) / 10
     assert 1 <= total / (640 / (2 * len(splits.train))) < 1.4
+    never_black = torch.tensor([1e-12]).double()
+    assert paid(never_black, 130) == pytest.approx(1 / 131.5, rel=1e-3), "such a coin pays about 1 / m, not half of it"
 
 
 def test_the_label_unknown_is_the_mixture_over_labels(splits, coins):
@@ -342,6 +360,28 @@ def test_mean_pictures_are_grey_and_drawings_black_or_white(splits, coins):
     assert float((many - mean).abs().max()) < 0.2 and float((many - mean).abs().mean()) < 0.03
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_chain_with_the_same_code_has_the_mean_of_the_coins_and_pays_less(seed):
+    p = random_table(seed)
+    x = images.all_images((1, 2, 2)).flatten(1)
+    mean_of_chain, mean_of_coins = images.chain(p, [2, 0, 3, 1]).prod(0) @ x, images.factorised(p) @ x
+    assert torch.allclose(mean_of_chain, mean_of_coins, atol=1e-12)
+    assert images.code_length(p, p) < images.code_length(p, images.factorised(p)) - 1e-3
+
+
+def test_told_which_stroke_no_pixel_pays_for_independence_and_every_one_is_grey():
+    for row in chapter.codes()["which stroke"]:
+        mean = row / row.sum() @ images.all_images((1, 2, 2)).flatten(1)
+        assert torch.allclose(torch.minimum(mean, 1 - mean), torch.tensor(0.05).double())
+
+
+def test_the_mean_of_many_drawings_is_each_labels_own(coins):
+    mean = chapter.mean_drawing(coins, 400, 0)
+    exact = torch.sigmoid(coins(torch.zeros(10, 1, 8, 8), chapter.one_hot(torch.arange(10)))).detach()
+    assert mean.shape == (10, 1, 8, 8) and float((mean - exact).abs().max()) < 0.125
+    assert bool(((mean * 400).frac().minimum(1 - (mean * 400).frac()) < 1e-3).all())
+
+
 def test_the_live_experiment_reports_what_its_three_trainings_give(splits, monkeypatch):
     train, test = splits.train[:300], splits.test[:40]
     monkeypatch.setattr(chapter, "digits", lambda binary: (train, None, test))
@@ -354,17 +394,15 @@ def test_the_live_experiment_reports_what_its_three_trainings_give(splits, monke
         fit(model, chapter.nll_given_label, chapter.paired(train), plan, progress=False)
     with torch.no_grad():
         paid = [float(-model.log_prob(test.images, z).mean()) for model in models]
-        by_coins, *by_chain = (m.output.log_prob(m(test.images, z), test.images).mean(0) for m in (coins, *models))
         made = [model.sample(len(test), torch.Generator().manual_seed(seed), z) for seed, model in enumerate(models)]
     alone = float(bill(coins, test).mean())
     assert told["C02.digits.coins"].value == pytest.approx(alone, abs=1e-9)
-    rows = [(chain - by_coins)[0].sum(1).tolist() for chain in by_chain]
+    means = [chapter.mean_drawing(model, 400, seed)[test.labels] for seed, model in enumerate(models)]
     expected = {
         "C02.digits.pixelcnn": paid,
         "C02.digits.price": [alone - one for one in paid],
         "01.digits.label_unknown": [float(chapter.label_unknown(model, test).mean()) for model in models],
-        "01.digits.first_row": [saved[0] for saved in rows],
-        "01.digits.least_row": [min(saved[1:]) for saved in rows],
+        "C02.sharpness.chain_mean": [chapter.sharpness(x, test.images) for x in means],
         "C02.sharpness.pixelcnn": [chapter.sharpness(x, test.images) for x in made],
         "C02.stray.pixelcnn": [chapter.stray_dots(x) for x in made],
     }
