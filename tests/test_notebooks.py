@@ -119,6 +119,15 @@ def test_chapter_opens_with_objectives_minutes_prerequisites(source):
         assert re.search(word, opening, re.IGNORECASE), f"the first three cells do not say {word!r}"
 
 
+@pytest.mark.parametrize("source", by_name(SOLUTIONS))
+def test_the_exercise_takes_the_minutes_that_its_chapter_says(source):
+    chapter = (ROOT / "chapters" / source.name).read_text()
+    opening, text = prose(read_notebook(source).cells[:3]), prose(read_notebook(source).cells)
+    (said,) = re.findall(r"(\d+) more for the exercise", chapter)
+    (stated,) = re.findall(r"points, (\d+) minutes", opening)
+    assert said == stated and int(said) == sum(map(int, re.findall(r"· (\d+) minutes", text)))
+
+
 @pytest.mark.parametrize("source", by_name(CHAPTERS))
 def test_chapter_closes_with_claims_questions_references(source):
     cells = read_notebook(source).cells
