@@ -451,7 +451,7 @@ def gradients() -> Iterator[Result]:
         values, about = [row[way] for row in found], dict(unit="", hardware=hardware("cpu"))
         yield over_seeds(f"03.gradient.{way}", f"variance of the gradient {words}", values, band, **about)
     costs, about = [row["cost"] for row in found], dict(unit=NATS, hardware=hardware("cpu"))
-    yield over_seeds("03.gradient.cost", "cost of a digit from its own code, ten digits", costs, 1.5, **about)
+    yield over_seeds("03.gradient.cost", "cost of a digit from its own code, ten digits", costs, 3.3, **about)
 
 
 def turned_world(angle: float, variances: tuple[float, float] = (10.0, 2.0)) -> LinearGaussianWorld:
