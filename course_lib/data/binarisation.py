@@ -16,7 +16,7 @@ def binarise(images: Float[Tensor, "*shape"], generator: torch.Generator) -> Flo
     generator: the only source of chance. Its device makes the draw, so a CPU generator gives the same
     pixels wherever the images live.
     Raises TypeError without a generator or for images that are not floating point, ValueError outside [0, 1].
-    Source: Salakhutdinov and Murray 2008, section 4; Burda et al. 2015, arXiv 1509.00519, section 5.
+    Source: Salakhutdinov and Murray 2008, section 4; Burda et al. 2016, arXiv 1509.00519, section 5.
     """
     _require_grey_levels(images)
     return (uniform(images.shape, generator, like=images) < images).to(images.dtype)
