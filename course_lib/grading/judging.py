@@ -175,7 +175,7 @@ def explain(
 
 
 def answers(case: Case, outcome: Outcome, expected: Outcome) -> list[str]:
-    """Expected and got, in two columns; of several calls what came of each, since they are held against each other."""
+    """Expected and got, in two columns, none where they are alike; of several calls what came of each."""
     if len(case.calls) > 1 and isinstance(outcome.value, list):
         titles = [", ".join([f"run {i}", *seeds(arguments)]) for i, arguments in enumerate(case.calls, 1)]
         return side_by_side([lines(value) for value in outcome.value], titles)
@@ -186,7 +186,7 @@ def answers(case: Case, outcome: Outcome, expected: Outcome) -> list[str]:
             break
     if want == got and kind_of(expected.value) != kind_of(outcome.value):
         want, got = [kind_of(expected.value)], [kind_of(outcome.value)]
-    return side_by_side([want, got], ("expected", "got"))
+    return side_by_side([want, got], ("expected", "got")) if want != got else []
 
 
 def seeds(arguments: Sequence[Any]) -> list[str]:
