@@ -319,7 +319,7 @@ show(
 # ## Squared error, and the number that hides in it (claim C11)
 #
 # For pictures in grey levels one often takes $p(x \mid z) = N(\hat x(z), \sigma^2 I)$: the decoder gives each pixel a
-# mean, and $\sigma$, from here on, is a fixed number, the decoder's noise (a cloud's width was $\sigma(x)$). The
+# mean, and $\sigma$, in this section, is a fixed number, the decoder's noise (a cloud's width was $\sigma(x)$). The
 # article says that the first term is then the squared distance between input and output. For $n$ pixels,
 #
 # $$-\log p(x \mid z) = \frac{1}{2\sigma^2} \lVert x - \hat x(z) \rVert^2 + \frac{n}{2} \log(2\pi\sigma^2).$$
@@ -528,7 +528,7 @@ show(
 # Let $m$ and $s^2$ be the mean and the variance of $q(z)$, in each dimension. Use $(z - m)/s$ as the code: the last
 # layer of the encoder is linear and can do it; the first layer of the decoder is linear and can undo it. Every picture
 # is decoded as before. Distortion and information cannot change. Only the rate does, and over all $m$ and $s$ it is
-# lowest just there: in each dimension it is
+# lowest just there: with $\sigma$ a cloud's width once more, it is in each dimension
 # $\tfrac12\,\mathbb{E}\big[((\mu - m)^2 + \sigma^2)/s^2 - 1 - \log(\sigma^2/s^2)\big]$, lowest at
 # $m = \mathbb{E}\,\mu$, and its derivative in $\log s$ is $1 - \mathbb{E}[(\mu - m)^2 + \sigma^2]/s^2$.
 #
