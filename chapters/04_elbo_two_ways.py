@@ -28,8 +28,8 @@
 #
 # **Claims and numbers**: "the article" is C. M. Wild's of 2018, in the references, which this course goes through claim
 # by claim; here C13, C14 and the first half of C20. `confirm` compares a number measured just now with the course's
-# ledger, and complains when it lies outside a stated band. A ± in the ledger is the standard deviation over three
-# trainings that differ in their seed; a number without one is exact.
+# ledger, and complains when it lies outside a stated band. In its lines the first ± is the standard deviation over three
+# trainings that differ in their seed; the band's ± is how far another run may lie off.
 
 # %%
 import math
