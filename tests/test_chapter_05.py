@@ -14,9 +14,11 @@ from course_lib.experiments.chapter_05 import (
     THREE_WEIGHTS,
     characteristic,
     decoder_mismatch,
+    excess,
     finite_mixtures,
     finitely_many,
     infinite_mixture,
+    information_among,
     kl_to_matched,
     least_price,
     line,
@@ -30,7 +32,7 @@ from course_lib.experiments.chapter_05 import (
 )
 from course_lib.measurement.ledger import claims, result, results
 from course_lib.measurement.worlds.discrete import DiscreteWorld
-from course_lib.measurement.worlds.linear_gaussian import Gaussian
+from course_lib.measurement.worlds.linear_gaussian import Channel, Gaussian, LinearGaussianWorld
 from course_lib.measurement.worlds.mixtures import quadrature_copies, world_of_posteriors
 from course_lib.measurement.worlds.quadrature import gaussian_table, gaussian_world, grid
 from course_lib.models.gaussian import DiagonalGaussian
@@ -111,6 +113,13 @@ def test_waves_have_the_sum_of_their_squared_weights_as_mean_square_and_equal_on
         assert float(waves.abs().square().mean()) == pytest.approx(expected, abs=2e-3)
 
 
+def test_with_wide_copies_the_next_by_gauss_hermite_divides_the_kl_as_the_chapter_says():
+    """(4 K + 2) / (K + 1) / (1 - s^2)^2 near s = 1, and less for narrower ones."""
+    for s, low, high in ((0.97, 0.98, 1), (0.6, 0, 0.8)):
+        two, three = (float(quadrature_copies(s, count).kl_to(NORMAL)) for count in (2, 3))
+        assert low < two / three / (10 / 3 / (1 - s**2) ** 2) < high
+
+
 def test_the_random_mixtures_differ_and_are_the_same_at_every_call():
     first, again = random_lines(200, seed=0), random_lines(200, seed=0)
     assert all(torch.equal(a.means, b.means) for a, b in zip(first, again, strict=True))
@@ -168,6 +177,51 @@ def test_ppca_of_digits_is_stationary_and_has_the_data_as_its_own_moments_along_
     assert torch.allclose(q.cov, torch.diag(model[6] / model[:6]), atol=1e-12), "sigma^2 over the eigenvalue"
     by_hand = 0.5 * (eigenvalues[:6] / model[6]).log().sum()
     assert result("C16.ppca.information").value == pytest.approx(float(by_hand), abs=1e-5)
+
+
+def test_the_digits_themselves_are_told_less_than_the_gaussian_of_their_moments_and_less_than_their_ceiling():
+    """By a sum over the mixture, one digit at a time, with other draws than the ledger's."""
+    found, told = ppca_of_digits(), result("C16.ppca.digits")
+    q = found.world.posterior()
+    mu, s = found.train @ q.A.T + q.b, q.cov.diag().sqrt()
+    z = mu + s * randn(7, *mu.shape)
+    log_q = torch.stack([-(((of - mu) / s) ** 2).sum(1) / 2 for of in z])
+    gains = log_q.diagonal() - (log_q.logsumexp(1) - math.log(len(mu)))
+    assert abs(gains.mean() - told.value) < 4 * gains.std() / len(mu) ** 0.5 + told.spread
+    assert told.value < math.log(len(mu)) < result("C16.ppca.information").value
+    assert information_among(q, found.train, torch.Generator()).rate == pytest.approx(
+        found.world.account(q, found.data).rate, abs=1e-9
+    ), "a rate asks for mean and covariance alone"
+
+
+def test_the_information_among_rows_runs_from_nothing_to_the_logarithm_of_their_number():
+    x, one = randn(0, 40, 2), torch.eye(2).double()
+    told = [information_among(Channel(a * one, x[0], 1e-4 * one), x, torch.Generator()) for a in (0.0, 1.0, 1e3)]
+    assert [found.ceiling for found in told] == [math.log(40)] * 3
+    assert told[0].lower == pytest.approx(0, abs=1e-9) and told[2].lower == pytest.approx(math.log(40), abs=1e-9)
+    assert 0 < told[1].lower <= told[2].lower
+
+
+def test_correlated_numbers_of_a_code_are_refused():
+    q = Channel(torch.eye(2).double(), torch.zeros(2).double(), torch.tensor([[1.0, 0.5], [0.5, 1.0]]).double())
+    with pytest.raises(ValueError, match="not diagonal"):
+        information_among(q, randn(0, 5, 2), torch.Generator())
+
+
+def test_a_turned_decoder_has_the_same_pictures_and_a_gap_for_every_diagonal_encoder():
+    found = ppca_of_digits()
+    W = found.world.decoder.A
+    turn = torch.linalg.qr(randn(0, 6, 6)).Q
+    turned = LinearGaussianWorld(Channel(W @ turn, found.world.decoder.b, found.world.decoder.cov))
+    assert torch.allclose(turned.marginal().cov, found.world.marginal().cov, atol=1e-12)
+    exact = turned.posterior()
+    precision = exact.cov.inverse()
+    floor = float(precision.diag().log().sum() - precision.logdet()) / 2
+    best = Channel(exact.A, exact.b, (1 / precision.diag()).diag())
+    gap = turned.account(best, found.data).posterior_gap
+    assert gap == pytest.approx(floor, abs=1e-9) and floor > 0.1
+    wider = dataclasses.replace(best, cov=1.1 * best.cov)
+    assert turned.account(wider, found.data).posterior_gap > gap
 
 
 def test_the_gap_of_other_encoders_is_not_zero():
@@ -298,12 +352,13 @@ def test_the_excess_over_the_entropy_is_the_same_sum_either_way(seed):
     world = gaussian_world(z, (randn(seed, 1, count) + z[:, None] * randn(seed + 1, 1, count)).log_softmax(1))
     q = gaussian_table(DiagonalGaussian(randn(seed + 2, count, 1), 0.5 * randn(seed + 3, count, 1) - 0.5), z)
     data = torch.softmax(randn(seed + 4, count), 0)
-    account, missed = world.account(q, data), decoder_mismatch(world, q, data)
-    excess = account.loss + float(torch.xlogy(data, data).sum())
+    account, terms = world.account(q, data), excess(world, q, data)
+    above = account.loss + float(torch.xlogy(data, data).sum())
     misfit = float((data * (data.log() - world.log_prob())).sum())
-    assert missed > 1e-3
-    assert account.aggregate_gap + missed == pytest.approx(excess, abs=1e-9)
-    assert account.posterior_gap + misfit == pytest.approx(excess, abs=1e-9)
+    assert list(terms) == ["aggregate", "decoder", "gap", "misfit", "excess"] and min(terms.values()) > 1e-3
+    assert terms["aggregate"] + terms["decoder"] == pytest.approx(above, abs=1e-9) == terms["excess"]
+    assert (terms["gap"], terms["misfit"]) == pytest.approx((above - misfit, misfit), abs=1e-9)
+    assert terms["aggregate"] == pytest.approx(account.aggregate_gap, abs=1e-12)
 
 
 def test_the_best_decoder_for_a_code_misses_nothing_and_any_other_does():
