@@ -21,7 +21,7 @@
 #
 # **Minutes**: 45, and 55 more for the exercise.
 #
-# **Prerequisites**: what a convolution does; the chain rule, $p(a, b) = p(a)\,p(b \mid a)$; cross-entropy.
+# **Prerequisites**: what a convolution does; the chain rule, $p(a, b) = p(a)\,p(b \mid a)$, and cross-entropy (chapter 01).
 #
 # **Claims and numbers**: what the article claims is numbered, C01 to C27; here we test C06 and C07. `confirm` compares
 # a number measured just now with the course's ledger of results, where it stands with its spread over seeds, and
