@@ -115,9 +115,9 @@ print(f"{len(x_train)} training digits and {len(x_test)} test digits, {tuple(x_t
 #
 # $$\mathrm{KL} = \mathbb{E}[\log q - \log p] = \tfrac12\big(\mu^2 + \sigma^2 - 1 - \log \sigma^2\big).$$
 #
-# Far from 0 costs $\mu^2/2$; narrow costs $-\log \sigma$, a nat for each factor $e$ of precision; wider than 1 costs
-# too. Only $\mu = 0$, $\sigma = 1$ is free, and says nothing. We check the formula on a hundred random Gaussians
-# against a sum over a fine grid, and then by sampling.
+# Far from 0 costs $\mu^2/2$; narrow costs $-\log \sigma$, a nat for each factor $e$ by which $\sigma$ shrinks; wider
+# than 1 costs too. Only $\mu = 0$, $\sigma = 1$ is free, and says nothing. We check the formula on a hundred random
+# Gaussians against a sum over a fine grid, and then by sampling.
 #
 # **Predict**: sampling averages $\log q(z) - \log p(z)$ over draws. A KL is never negative. Are the terms?
 
@@ -259,9 +259,9 @@ show(
 # without a code. Then a code begins to pay: the rate rises as long as one more nat of it takes more than a nat off the
 # distortion.
 #
-# Now the gradients with respect to $\mu$ in this network, of $f(z) = -\log p(x \mid z)$ for ten test digits. The third
-# is the score with a **baseline**: the mean cost $b$ of the *other* draws is taken off $f$ first. It changes no
-# expectation: $b$ is independent of this draw, so
+# Now the gradients with respect to $\mu$ in this network, of $f(z) = -\log p(x \mid z)$ for ten test digits: by the
+# path, by the score, and by the score with a **baseline**, where the mean cost $b$ of the *other* draws is taken off
+# $f$ first. It changes no expectation: $b$ is independent of this draw, so
 # $\mathbb{E}[b\, \nabla \log q] = \mathbb{E}[b]\; \mathbb{E}_q[\nabla \log q]$, and $\mathbb{E}_q[\nabla \log q] = 0$.
 # (A mean that includes this draw would not do.)
 #
@@ -414,7 +414,7 @@ show(
 
 # %% [markdown]
 # With room to speak, the deep VAE says more than the linear one; close to the edge, at $\sigma = 0.7$, 300 steps have
-# hardly woken it (the last line printed: ten times as many do); and at $\sigma = 1$ it is as silent. When someone
+# hardly woken it (ten times as many do: see the last line printed); and at $\sigma = 1$ it is as silent. When someone
 # reports a collapse, look at $\sigma$ before you look at the decoder.
 #
 # ### What did the loss average over?
@@ -427,7 +427,7 @@ print(inspect.getsource(mean_over_pixels))
 
 # %% [markdown]
 # The mean over *images* is harmless: both terms have it. The mean over *pixels* divides the distortion by $n$ and
-# leaves the rate alone. Multiply by $n$, and you read what was really asked for:
+# leaves the rate, of weight $w$, alone. Multiply by $n$, and you read what was really asked for:
 #
 # $$\frac{\text{distortion}}{n} + w \cdot \text{rate} \;\propto\; \text{distortion} + \underbrace{n\,w}_{\beta}\; \text{rate}.$$
 #
@@ -514,8 +514,8 @@ show(
 # the determinant grows, likelihood and drawings get worse. (The article adds that such codes are more entangled. That
 # we do not test here.)
 #
-# Beware of the second number in the first cell's last line. The usual estimate, through codes from $q(z \mid x)$, calls
-# the model far worse than it is; the grid moves little when its step is doubled. At so small a $\beta$ nothing held
+# Beware of the last number printed. The usual estimate, through codes from $q(z \mid x)$, calls the model far worse
+# than it is; the grid moves little when its step is doubled. At so small a $\beta$ nothing held
 # $q(z \mid x)$ to the posterior $p(z \mid x)$: it is a speck, its draws never leave it, and they miss nearly all the
 # codes that explain the picture.
 #
@@ -591,9 +591,9 @@ for words, likelihood, case, names in CASES:
 # The judge alone would not carry this. It sees one drawing at a time and does not miss what is never drawn: after 3,000
 # steps it likes the drawings at $\beta = 0.001$ even before they are standardised. The other two columns object. For
 # the kinds, each drawing is labelled by its nearest training digit, and the exponential of the labels' entropy counts
-# them. With two numbers the prior covers a small part of a wide $q(z)$, and few kinds are drawn, each of them well;
-# standardised, nearly as many as at $\beta = 1$. Nor would the count do alone: with eight numbers what is drawn before
-# standardising is of nearly all kinds, and poor (the judge sees it). Report all three.
+# them. With two numbers the prior covers a small part of a wide $q(z)$, and few kinds are drawn (after 3,000 steps,
+# each of them well); standardised, nearly as many as at $\beta = 1$. Nor would the count do alone: with eight numbers
+# what is drawn before standardising is of nearly all kinds, and poor (the judge sees it). Report all three.
 #
 # And here the article is right where it matters: the remedy that it goes on to, InfoVAE (Zhao et al., 2019), holds the
 # *aggregate* $q(z)$ to the prior and leaves each $q(z \mid x)$ alone. It aims at where the damage is. Chapter 07 does
@@ -705,9 +705,9 @@ ClaimsTable("C11", "C12", "C19")
 #
 # ## Where next
 #
-# The exercise `exercises/03_vae` has you write the reparameterisation, both gradients, the KL in closed form and by
-# sampling, and a function that says which beta a loss really has. [Chapter 04](04_elbo_two_ways.ipynb) asks where the
-# bill comes from, and what it is an upper bound of.
+# The exercise `exercises/03_vae` has you write the reparameterisation, the gradient by the score, the KL in closed form
+# and by sampling, a Gaussian decoder's distortion, and a function that says which beta a loss really has.
+# [Chapter 04](04_elbo_two_ways.ipynb) asks where the bill comes from, and what it is an upper bound of.
 #
 # ## References
 #

@@ -10,7 +10,7 @@
 # # Exercise 03: what a code is, and what it costs
 #
 # Chapter 03 (`chapters/03_vae`) trained an encoder and a decoder together. Here you write every term of what they
-# train on, and at the end your own terms train a VAE on handwritten digits: once well, and once with a mistake that is
+# train on, and at the end your own terms train a VAE on handwritten digits: once well, and then with two slips that are
 # easily made and hard to see.
 #
 # **After it you can**
@@ -408,8 +408,8 @@ with when_solved(), torch.random.fork_rng(devices=[]):
 # larger slip of the two, and leaves a fraction of a nat. Together they multiply, and leave nothing.
 #
 # Nothing in the program looks wrong, its loss goes down, and its author reports $\beta = 1$. A code gone quiet can be a
-# matter of two means and a forgotten $2 \sigma^2$. Later chapters meet codes that go quiet for deeper reasons; this one
-# is worth ruling out first.
+# matter of two means and a forgotten $1 / 2 \sigma^2$. Later chapters meet codes that go quiet for deeper reasons; this
+# one is worth ruling out first.
 #
 # </details>
 
