@@ -16,14 +16,14 @@
 # **You will be able to**
 #
 # - split the probability of a picture into one conditional per pixel, in any order, and price each in bits;
-# - say what a wrong conditional costs, and what pixels cost that know nothing of each other, exactly;
+# - say what a wrong conditional costs;
 # - tell a blurred mean from a noisy drawing, say which of the two comes of independence, and price independence
 #   exactly: the conditional total correlation;
 # - explain why the conditionals of every pixel on all the others are no model of pictures.
 #
 # **Minutes**: 65, and 55 more for the exercise.
 #
-# **Prerequisites**: conditional probability, the logarithm, what an average is. No networks until the last third.
+# **Prerequisites**: conditional probability, the logarithm, what an average is. No networks in the first half.
 #
 # **Claims and numbers**: what the article claims is numbered, C01 to C27; here we test C01, C02 and C03. `confirm`
 # compares a number measured just now with the course's ledger of results, and complains when it lies outside a stated
@@ -142,7 +142,7 @@ assert len(orders) == 24
 
 # %% [markdown]
 # No distance at all, beyond the last bit of the arithmetic. The article writes the rule for two variables and uses it
-# for a whole picture, rightly: it holds for as many as you like, in any order. (One small print: where the pixels
+# for a whole picture, rightly: it holds for as many as you like, in any order. (The small print: where the pixels
 # before cannot occur, the quotient is $0/0$ and the conditional is undefined. It does no harm: those pictures have
 # probability zero by an earlier factor.)
 #
@@ -320,10 +320,10 @@ show(
 #
 # ## Pixels that know nothing of each other (claim C02)
 #
-# The opposite of a chain: each pixel is a coin of its own. The best such model has $m(x) = \prod_i p(x_i)$. Why? Its
-# bill is a sum of one cross-entropy per pixel, $-\mathbb{E}[x_i] \log m_i - (1 - \mathbb{E}[x_i]) \log (1 - m_i)$, and
-# the derivative vanishes where $m_i = \mathbb{E}[x_i]$. **The best independent pixel is told by its expected value**,
-# as the article says. And the price is
+# The opposite of a chain: each pixel is a coin of its own. The best such model has $m(x) = \prod_i p(x_i)$. Why? If
+# coin $i$ says black with probability $m_i$, the bill is a sum of one cross-entropy per pixel,
+# $-\mathbb{E}[x_i] \log m_i - (1 - \mathbb{E}[x_i]) \log (1 - m_i)$, and the derivative vanishes where
+# $m_i = \mathbb{E}[x_i]$. **The best coin for a pixel is its expected value**, as the article says. And the price is
 #
 # $$\mathrm{TC}(x) = \sum_i H(x_i) - H(x),$$
 #
@@ -431,11 +431,11 @@ print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independe
 # for.
 #
 # Would a chain that is told the same $z$ have a sharper mean? No. If its $p(x \mid z)$ is right, then so is the average
-# of each pixel, and its mean is $\mathbb{E}[x_i \mid z]$ too, **just as grey**. How undecided a pixel is, $H(x_i \mid
-# z)$, depends on what $z$ leaves open about it, not on whom it talks to. The last row of the table says the same: told
-# which stroke it is, coins pay nothing for their independence, and still no pixel of the mean is quite black or white,
-# as each may have slipped. What a chain does change is what the grey costs, and how it is drawn. Read the definition
-# the other way round:
+# of each pixel, and its mean is $\mathbb{E}[x_i \mid z]$ too, **just as grey**. How undecided a pixel is,
+# $H(x_i \mid z)$, depends on what $z$ leaves open about it, not on whom it talks to. The last row of the table of bills
+# says the same: told which stroke it is, coins pay nothing for their independence, and still no pixel of the mean is
+# quite black or white, as each may have slipped. What a chain does change is what the grey costs, and how it is drawn.
+# Read the definition the other way round:
 #
 # $$\sum_i H(x_i \mid z) = H(x \mid z) + \mathrm{TC}(x \mid z).$$
 #
@@ -450,8 +450,9 @@ print(f"upper pixels agree: in the world {float(lies @ agree):.4f}, as independe
 # build two models of $p(x \mid z)$:
 #
 # - **coins**: one coin per pixel and label, set to how often the pixel was black in the training digits, after one
-#   black and one white have been added to what was counted. Why add them? A pixel that was never black would get a coin
-#   that says never, and wrong certainty, as we saw, costs everything. The cell below counts such coins.
+#   black and one white have been added to what was counted. Why add them? A pixel that was always white, or always
+#   black, would get a coin that is certain, and wrong certainty, as we saw, costs everything. The cell below counts
+#   such coins.
 # - a small **PixelCNN** (van den Oord et al., 2016), a chain in reading order that a network computes, and that is told
 #   the label as well. Chapter 02 builds it.
 #
@@ -482,18 +483,18 @@ print(f"the difference, over {len(test)} test digits: {difference}; that is {dif
 #
 # How far can we trust the estimate? The ± beside it is chance in the choice of test digits; the smaller one in the
 # ledger is only what changes from one training to the next. And neither model is the best of its kind. A coin set from
-# $m$ digits is off by about $\sqrt{\mu (1 - \mu) / m}$, where $\mu$ is the true mean, and pays about $1 / (2m)$ nats
+# $N$ digits is off by about $\sqrt{\mu (1 - \mu) / N}$, where $\mu$ is the true mean, and pays about $1 / (2N)$ nats
 # for that, since the divergence is about half the squared error over $\mu (1 - \mu)$. For the coins that never saw
-# their pixel change this is no argument: such a coin says $1 / (m + 2)$, and if the truth is never, that costs about
-# $1 / m$. Either way the difference comes out a little too large. The network pays too much as well, which makes the
-# difference too *small*, by how much we do not know.
+# their pixel change this is no argument: such a coin gives the other colour $1 / (N + 2)$, and if that never comes,
+# pays about $1 / N$. Either way the difference comes out a little too large. The network pays too much as well, which
+# makes the difference too *small*, by how much we do not know.
 #
-# The second bill in the cell is that of a chain which nobody tells the label. It has to average over what the label
+# The cell below also has the bill of a chain which nobody tells the label. It has to average over what the label
 # may be, $p(x) = \sum_z p(z)\, p(x \mid z)$ with $p(z) = 1/10$, and pays $-\log p(x)$.
 
 # %% tags=["nbval-ignore-output"]
-m = len(train) / 10  # digits behind each coin; 64 coins a picture
-least, most = 64 / (2 * m), 64 / (2 * m) + certain / 10 / (2 * m)
+N = len(train) / 10  # digits behind each coin; 64 coins a picture
+least, most = 64 / (2 * N), 64 / (2 * N) + certain / 10 / (2 * N)
 print(f"coins pay some {least:.2f} to {most:.2f} nats too much; without that the estimate is")
 print(f"{difference.value - most:.1f} to {difference.value - least:.1f}, and too small by what the chain pays too much")
 unknown = float(label_unknown(pixelcnn, test).mean())
@@ -540,8 +541,8 @@ for name, model in [("coins", digit_coins), ("pixelcnn", pixelcnn)]:
 
 # %% [markdown]
 # The two means are nearly the same blur, and perhaps the easiest to read: ten digits you know, each the average of many
-# hands. But nobody writes grey. Of what is black and white, the chain's rows look most like handwriting, though not
-# every one is a digit, and the coins' rows least.
+# hands. But nobody writes grey. Of what the models draw, the chain's rows look most like handwriting, though not
+# every drawing is a digit, and the coins' rows least.
 #
 # Now the numbers. Sharpness is contrast between neighbours, and 1 is that of the digits: both means have far too
 # little, the coins' noise too much, the chain's drawings about right. It cannot tell noise from detail, so count stray
@@ -551,7 +552,7 @@ for name, model in [("coins", digit_coins), ("pixelcnn", pixelcnn)]:
 # ## Why not look at everything? (claim C03)
 #
 # If looking back helps, looking at *all* other pixels should help more. The article mentions this option and sets it
-# aside as computationally infeasible. Count. For binary pixels, a table of $p(x_i \mid \text{all others})$ has one
+# aside as computationally infeasible. Count. For $n$ binary pixels, a table of $p(x_i \mid \text{all others})$ has one
 # number for each of the $2^{n-1}$ values of the others, and there are $n$ such tables: $n\, 2^{n-1}$ numbers.
 #
 # **Predict**: how many numbers does a *chain* of full tables need, pixel $i$ given the $i - 1$ before it, which have
@@ -640,7 +641,7 @@ ax.legend()
 show(
     fig,
     alt="A scatter of 300 random worlds of two, three and four pixels. All points lie on or above the diagonal, where"
-    " the sum equals e to the dual total correlation, and above 1; more pixels, larger sums.",
+    " the sum equals e to the dual total correlation, and above 1; as a rule, more pixels have larger sums.",
 )
 
 # %% [markdown]

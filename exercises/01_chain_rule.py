@@ -96,9 +96,9 @@ check("01.code_length", code_length)
 def conditional(p: Float[Tensor, "*pixels"], pixel: int, given: list[int]) -> Float[Tensor, "*pixels"]:
     """p(x_pixel | x_given), read off at every state: of the shape and dtype of p.
 
-    `given` holds other pixels than `pixel`, each once, in any order, and is left as it is. Where it is empty, the answer
-    is p(x_pixel).
-    Where x_given never occurs, nothing can be said, and the answer is nan: 0 / 0 gives that by itself.
+    `given` holds other pixels than `pixel`, each once, in any order, and is left as it is. Where it is empty, the
+    answer is p(x_pixel). Where x_given never occurs, nothing can be said, and the answer is nan: 0 / 0 gives that by
+    itself.
     """
     raise NotImplementedError("your code here")
 
@@ -326,9 +326,9 @@ with when_solved():
 # With both known, 490 tables share the patches out among them, and the fewer patches a table has, the more their pixels
 # seem to share by chance. That is what the lot is for. It says nothing about a patch, and still the counted price is
 # higher with it than with the place alone: all chance. Under the same handicap the true digit brings the price *down*,
-# below that of the place alone. The digit, no help by itself, is one once the place is known. The identity holds at
-# each place as well: there the four pixels, one by one and added up, say more about the digit than together. What they
-# say overlaps, and it is that overlap the digit explains.
+# below that of the place alone. The digit, no help by itself, is a help once the place is known. The identity holds at
+# each place as well: there, on average, the four pixels say more about the digit one by one and added up than together.
+# What they say overlaps, and it is that overlap the digit explains.
 #
 # These prices are exact for the patches that were counted, and no promise for others.
 #
