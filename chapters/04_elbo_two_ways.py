@@ -19,7 +19,7 @@
 # - estimate $-\log p(x)$ of a model that cannot be summed over, and say on which side the estimate errs;
 # - split what the ELBO loses into the part of the family of $q$ and the part of the encoder;
 # - split the rate into what the code says and what the codes look like together;
-# - recognise equally good models of the same data, with the same ELBO, whose codes say nothing and a lot.
+# - recognise equally good models of the same data, with the same ELBO, whose codes say nothing, or a lot.
 #
 # **Minutes**: 60, and 65 more for the exercise.
 #
@@ -28,8 +28,8 @@
 #
 # **Claims and numbers**: "the article" is C. M. Wild's of 2018, in the references, which this course goes through claim
 # by claim; here C13, C14 and the first half of C20. `confirm` compares a number measured just now with the course's
-# ledger, and complains when it lies outside a stated band. In its lines the first ± is the standard deviation over three
-# trainings that differ in their seed; the band's ± is how far another run may lie off.
+# ledger, and complains when it lies outside a stated band. A ± right after a number of the ledger is the standard
+# deviation over three trainings that differ in their seed; the band's ± is how far another run may lie off.
 
 # %%
 import math
@@ -227,8 +227,8 @@ confirm("C13.linear", worst_difference(two_ways_in_gaussians))
 # over $z$ is still within reach: lay a grid over the plane, and $p(x)$, the posterior and every KL is a sum over its
 # 10,201 nodes, on average good to a thousandth of a nat. The trained network becomes one more world of tables, and
 # nothing about it has to be estimated. In tables C13 is true by construction, so what we learn here is not whether it
-# holds but how large the terms are. (`live_vae` is trained as in chapter 03: 400 steps of Adam on $-\mathrm{ELBO}$, 64
-# digits at a time.)
+# holds but how large the terms are. (`live_vae` is trained as in chapter 03, by Adam on $-\mathrm{ELBO}$, here for
+# 400 steps of 64 digits.)
 #
 # **Predict**: what share of the whole loss will the posterior gap be? And the rate?
 
@@ -315,18 +315,18 @@ confirm("04.digits.iwae", bound[-1] - account.nll)
 confirm("04.digits.shortcut", shortcut[-1] - account.nll)
 
 # %% [markdown]
-# At $K = 1$ both are $-\mathrm{ELBO}$, by drawing, and agree with the grid, which did not draw. From there the bound errs on the safe side:
-# a model is at least as good as it says, up to the noise of the draws. The shortcut does not. Suppose that $q$ is the
-# posterior. Then $-\mathrm{ELBO}$ is the true value already, the KL that the shortcut adds stays as it is, and its first
-# term falls with $K$ (Jensen once more): so it must end up below the truth. Our encoder is near enough to the posterior
-# for the same to happen. A number that flatters is worse than one that is off.
+# At $K = 1$ both are $-\mathrm{ELBO}$, by drawing, and agree with the grid, which did not draw. From there the bound
+# errs on the safe side: a model is at least as good as it says, up to the noise of the draws. The shortcut does not.
+# Suppose that $q$ is the posterior. Then $-\mathrm{ELBO}$ is the true value already, the KL that the shortcut adds stays
+# as it is, and its first term falls with $K$ (Jensen once more): so it must end up below the truth. Our encoder is near
+# enough to the posterior for the same to happen. A number that flatters is worse than one that is off.
 #
 # Where $q$ is far from the posterior, as after training with objectives that do not ask it to be near, even many draws
 # miss what matters. **Annealed importance sampling** (AIS; Neal, 2001) does not stop at the draw: it walks each code
 # towards the posterior, in small steps, and multiplies up the weights on the way. Its result, too, is too high on
 # average. The start matters. From $q$ the way is short, but a hump that $q$ leaves out may never be visited; the prior
 # leaves none out, and the way is longer. Here $q$ is near, and four walks of 50 steps start from it. On the
-# first 25 digits, beside the bound of above on the same 25:
+# first 25 digits, beside the bound from above on the same 25:
 
 # %% tags=["nbval-ignore-output"]
 few = slice(25)
@@ -343,8 +343,8 @@ confirm("04.digits.iwae25", few_bound + float(digit_world.log_prob()[few].mean()
 # ## Whose fault is the gap?
 #
 # The posterior gap can have two causes. Perhaps no answer that the encoder is *allowed* to give is the posterior: it may
-# only say Gaussians. Or there is a good answer, and the encoder, one network for all pictures, does not find it. Let
-# $\mathcal{Q}$ be the family of allowed answers, and $q^*$ the best of them for this one picture. Then
+# only say Gaussians. Or there is a good answer, and the encoder, one network for all pictures, does not find it. The
+# allowed answers are the **family**; let $q^*$ be the best of them for this one picture. Then
 #
 # $$\underbrace{\log p(x) - \mathrm{ELBO}[q]}_{\text{posterior gap}} \;=\;
 # \underbrace{\log p(x) - \mathrm{ELBO}[q^*]}_{\text{approximation gap}} \;+\;
@@ -432,10 +432,11 @@ print(f"From the ledger, {least.quantity}: {least}")
 #
 # $$\sum_x p(x)\, p(z \mid x) = \sum_x p(x, z) = p(z).$$
 #
-# It is true, and it says *which* weights: $p(x)$, the model's own. A training set has other weights, $p_{\text{data}}(x)$,
-# and the sum over $p_{\text{data}}(x)\, p(z \mid x)$ need not be anything in particular. **Predict**: two pixels, once with
-# the weights of the model, once with those of the data, both printed at the start. There the data have much more of the
-# picture 11 than the model has, whose posterior favours the third code. Where will the two mixtures lie?
+# It is true, and it says *which* weights: $p(x)$, the model's own. A training set has other weights,
+# $p_{\text{data}}(x)$, and the sum over $p_{\text{data}}(x)\, p(z \mid x)$ need not be anything in particular.
+# **Predict**: two pixels, once with the weights of the model, once with those of the data, both printed at the start.
+# The picture 11, whose posterior favours the third code, comes up much more often in the data than in the model. Where
+# will the two mixtures lie?
 
 # %%
 own, other, misfit = posterior_mixtures(world, data)
@@ -497,9 +498,10 @@ confirm("C14.linear.own", worst_difference(mixture_in_gaussians))
 # $$\mathrm{KL}\big(p_{\text{data}}(x),\, p(x)\big) \;=\; \mathbb{E}_r \log \frac{r(x, z)}{p(x, z)} \;=\;
 # \mathrm{KL}\big(r(z),\, p(z)\big) + \mathbb{E}_{r(z)}\, \mathrm{KL}\big(r(x \mid z),\, p(x \mid z)\big).$$
 #
-# It is never negative. So the mixture is at least as near to the prior as the data are to $p(x)$ (an instance of the
-# data-processing inequality): the better the model fits the data, the more nearly the article's sentence holds for them
-# as well. The two pixels above show it once, in their last two numbers; the ledger holds it for a hundred worlds.
+# The last term is never negative. So the mixture is at least as near to the prior as the data are to $p(x)$ (an
+# instance of the data-processing inequality): the better the model fits the data, the more nearly the article's sentence
+# holds for them as well. The two pixels above show it once, in their last two numbers; the ledger holds it for a hundred
+# worlds.
 #
 # For the digits we know all posteriors, on the grid. We mix those of the 250 test digits, and those of as many pictures
 # that the model has drawn by itself; then, as a number only, those of 1,000 drawings.
@@ -534,8 +536,8 @@ show(
 )
 
 # %% [markdown]
-# The more drawings, the nearer they come to the prior. For the digits, too, a part of the distance is only that 250 are
-# few, about as much as the second number shows. The rest is misfit: this model is not yet the digits.
+# The more drawings, the nearer their mixture comes to the prior. For the digits, too, a part of the distance is only that
+# 250 are few, about as much as the second number shows. The rest is misfit: this model is not yet the digits.
 #
 # ## The rate, opened up (claim C20, first half)
 #
@@ -592,12 +594,12 @@ show(
     fig,
     alt="Left: the encoder's answers to 120 test digits as ellipses in the plane of codes, with their labels where there "
     "is room, circles of radius one and two about the origin. The ellipses are small against the cloud, which has holes, "
-    "and equal labels lie together. Right: the rate beside its parts, of which the aggregate gap is a thin slice.",
+    "and equal labels often lie together. Right: the rate beside its parts, of which the aggregate gap is a thin slice.",
 )
 
 # %% [markdown]
 # (A digit is named where the name covers no other.) This is nearly the cloud of the last figure, there made of
-# posteriors, here of the encoder's answers, and it is off the prior by about as much. Both pictures are right: the cloud
+# posteriors, here of the encoder's answers, and it is off the prior by about as much. Both are true: the cloud
 # covers the prior's range, and it has holes. Beside the information the holes are the thin slice on the right.
 #
 # With a longer code there is no grid, but the information can be bracketed: draw one $z$ for each picture, and let the
@@ -642,7 +644,7 @@ confirm("C20.erratum.to_pictures", to_pictures)
 #
 # $$S = \begin{pmatrix} 13 & 12 \\ 12 & 13 \end{pmatrix}.$$
 #
-# The code is one number, $z \sim \mathcal{N}(0, 1)$, and $w$ is a vector of two.
+# The code is one number, $z \sim \mathcal{N}(0, 1)$, $w$ is a vector of two, and $w'$ its transpose.
 #
 # - **Independent coordinates given $z$** (a factorised decoder),
 #   $x \mid z \sim \mathcal{N}(w z, \mathrm{diag}(d_1, d_2))$. Its $p(x)$ has the covariance
@@ -738,8 +740,9 @@ ClaimsTable("C13", "C14", "C20")
 #
 # 5. All log-weights of a picture agree to many digits. What does that say about q?
 # <details><summary>Answer</summary>That where q puts its mass it is proportional to the posterior. If it covers all of it,
-# then log w = log p(x) and the gap is zero. It may also sit on one of two far apart humps, where the weights agree as well
-# and are all too low: here by log 2. No draw from q can tell; AIS that starts at the prior can.</details>
+# then log w = log p(x) and the gap is zero. It may also sit on one of two humps far apart, where the weights agree as well
+# and are all too low: in the explorer's world by log 2. No draw from q can tell; AIS that starts at the
+# prior can.</details>
 #
 # ## Where next
 #

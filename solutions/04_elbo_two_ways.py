@@ -476,11 +476,11 @@ with when_solved():
 # %% [markdown]
 # <details><summary>What the numbers say</summary>
 #
-# In all four rows ELBO and gap add up to the same $\log p(x)$: the encoder has no say in what the model believes. *One code* has a little
-# less distortion than the posterior, and pays more in rate than it saves: its ELBO is lower, by the approximation gap.
-# Seen from above, the family of sure answers is nearly good enough for these digits, since twelve codes are seldom
-# confused; what costs *half seen* its nats is the encoder, nearly all of it amortisation. A wider family would not help
-# there; looking at the whole picture would.
+# In all four rows ELBO and gap add up to the same $\log p(x)$: the encoder has no say in what the model believes. *One
+# code* has a little less distortion than the posterior, and pays more in rate than it saves: its ELBO is lower, by the
+# approximation gap. Seen from above, the family of sure answers is nearly good enough for these digits, since twelve
+# codes are seldom confused; what costs *half seen* its nats is the encoder, nearly all of it amortisation. A wider
+# family would not help there; looking at the whole picture would.
 #
 # *Half seen* and *one code* tell about equally much about the image, by information. Information says how well the codes
 # tell images apart, and not whether they are the right codes: that shows in the distortion. The *prior* has no rate at
