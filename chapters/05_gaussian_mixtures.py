@@ -10,17 +10,17 @@
 # # 05 · When do Gaussians add up to a Gaussian?
 #
 # The prior of a VAE is a Gaussian. It is also a mixture: of the posteriors of all pictures that the model can draw. And
-# we ask the encoder to answer with Gaussians. Can all three hold at once, without the Gaussians being all the same?
-# The article says no, and concludes that a code which costs nothing says nothing. We take the argument apart, keep
-# what holds, and put a price on it. (What is added here are densities. Independent Gaussian *numbers* always add up to
-# a Gaussian number.)
+# we ask the encoder to answer with these posteriors, in the form of Gaussians. Can all three hold at once, without the
+# Gaussians being all the same? The article says no, and concludes that a code which costs nothing says nothing. We take
+# the argument apart, keep what holds, and put a price on it. (What is added here are densities. Independent Gaussian
+# *numbers* always add up to a Gaussian number.)
 #
 # **You will be able to**
 #
 # - compute mean, variance, density and characteristic function of a mixture of Gaussians, and its KL to the Gaussian
 #   that comes nearest;
 # - prove that finitely many Gaussians add up to a Gaussian only if they agree, and build the infinite sum that does;
-# - give a model whose posterior is Gaussian, far from the prior, and exact;
+# - give a model whose posterior is a Gaussian far from the prior, so that a Gaussian encoder can be exact;
 # - say which form of the article's argument is a theorem, and how many nats the theorem is worth.
 #
 # **Minutes**: 75 with the derivations, and 65 more for the exercise.
@@ -252,7 +252,7 @@ confirm("C15.least", 1e9 * min(map(kl_to_matched, random_lines(1000, seed=0))))
 #
 # $$\int N(x; m, s^2)\, N(m; 0, 1 - s^2)\, dm = N(x; 0, 1) \qquad \text{for every } 0 < s < 1.$$
 #
-# The integral is the proof; the sum over a grid in the next code cell only catches a slip.
+# The integral is the proof; the sum over a grid, further down, only catches a slip.
 #
 # Every component is narrower than the whole, and no two agree. Where does the proof give way? There is a narrowest
 # width, they all have it; but no wave has a weight of its own. A continuum of waves does die down:
@@ -318,7 +318,7 @@ Explorer(
 )
 
 # %% [markdown]
-# Equal copies crawl. Gauss-Hermite runs: with $s$ near 1 the KL is $(1 - s^2)^{2K} / \big(2 \binom{2K}{K}\big)$, so
+# Equal weights crawl. Gauss-Hermite runs: with $s$ near 1 the KL is $(1 - s^2)^{2K} / \big(2 \binom{2K}{K}\big)$, so
 # that the component after the $K$-th divides it by $\frac{4K + 2}{K + 1} / (1 - s^2)^2$. At $s = 0.97$ that is
 # hundreds; narrower components gain less, as the factors below show. **The theorem says "never zero". It does not say
 # "never small".**
@@ -413,7 +413,7 @@ right.set_title("Silent or full, one ELBO")
 show(
     fig,
     alt="Left: the plane of the first two numbers of z. Small discs, one for each test digit of the classes 0, 1, 4 "
-    "and 6, lie in clusters by class; the prior's dashed circle of one standard deviation is many times larger. "
+    "and 6, lie in clusters by class; the prior's dashed circle of one standard deviation is several times as wide. "
     "Right: for models of one p(x), the negative ELBO against the information in the code is a horizontal line.",
 )
 assert max(losses) - min(losses) < 1e-9
@@ -432,11 +432,11 @@ assert max(losses) - min(losses) < 1e-9
 # the noise takes over what it gave up. Each has its exact Gaussian posterior as encoder. The ELBO does not move. (It
 # bounds a log density here, so its sign says nothing.)
 #
-# **How much does $z$ say of the digits?** The information above is more than the $\log N$ nats that could tell $N$
-# digits apart. No error: it is that of $x$ from the Gaussian with the digits' mean and covariance, which takes
-# infinitely many values. Among the digits themselves it must be less. And the mixture over them? At the likeliest $W$
-# its covariance is $I$ again; but they are finitely many, so by the theorem it cannot be $N(0, I)$. **Predict**: does
-# that spoil the zero gap?
+# **How much does $z$ say of the digits?** The information above is more than the logarithm of the number of training
+# digits, and that would tell them all apart. No error: it is that of $x$ from the Gaussian with the digits' mean and
+# covariance, which takes infinitely many values. Among the digits themselves it must be less. And the mixture over
+# them? At the likeliest $W$ its covariance is $I$ again; but they are finitely many, so by the theorem it cannot be
+# $N(0, I)$. **Predict**: does that spoil the zero gap?
 
 # %%
 print(f"x from the Gaussian with the digits' mean and covariance:\n{account}\n".replace("-0.0000", "0.0000"))
@@ -489,8 +489,8 @@ show(
 )
 
 # %% [markdown]
-# It is not zero, and on its way there. A turn of $z$, $W \to WR$ with $R$ orthogonal, changes no $p(x)$, and among all
-# turns there is one that makes $W$'s columns orthogonal. There $M$ is diagonal, hence so is the posterior, and a
+# The gap is not zero, but on its way there. A turn of $z$, $W \to WR$ with $R$ orthogonal, changes no $p(x)$, and among
+# all turns there is one that makes $W$'s columns orthogonal. There $M$ is diagonal, hence so is the posterior, and a
 # diagonal encoder can be exact. The likelihood does not mind the turn; the gap does, so the ELBO asks for it. Training
 # learns it last: with this decoder not quite turned, even the best diagonal Gaussian leaves the last number printed
 # above. The rest is the encoder's lag behind its decoder; and the curve jitters because the size of Adam's steps is
@@ -543,9 +543,8 @@ ax.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
 show(
     fig,
     alt="Price in nats, on a logarithmic axis from 1e-12 to 1, against information. Curves for 2, 3 and 4 pictures "
-    "rise with the information; each further picture lowers the curve several times over, the more the less it tells. "
-    "The curves for 8 and 16 codes, "
-    "placed by Gauss-Hermite, lie lower still. All are positive.",
+    "rise with the information; each further picture lowers the curve several times over, most where the code tells "
+    "least. The curves for 8 and 16 pictures, placed by Gauss-Hermite, lie lower still. All are positive.",
 )
 
 # %% [markdown]
@@ -557,8 +556,8 @@ show(
 #
 # In training, the gap is measured on the data, and a model draws much that the data never show. (A model of binary
 # 8 x 8 digits has $2^{64}$ pictures to give probability to, the data hold a thousand or two.) Does a zero gap **on the
-# data** force anything? Choose three pictures, any three Gaussians narrower than the prior, say
-# $q(z \mid 1), q(z \mid 2), q(z \mid 3)$, and define the decoder by
+# data** force anything? Choose three pictures, of weights $w_k$ in the data, and any three Gaussians
+# $q(z \mid 1), q(z \mid 2), q(z \mid 3)$, narrower than the prior. Define the decoder by
 #
 # $$p(x = k \mid z) = c\, \frac{w_k\, q(z \mid k)}{p(z)}, \qquad
 # p(\text{anything else} \mid z) = 1 - \sum_k p(k \mid z),$$
@@ -615,10 +614,10 @@ show(
 # + \underbrace{\mathrm{KL}(p_{\text{data}}(x), p(x))}_{\text{misfit}} .$$
 #
 # One **excess** over the entropy of the data, split in two ways, and all four terms are KLs: none is below 0. The
-# article argues about the gap; its theorem is about the first term of the other split. Look at both splits for the last
+# article argues about the gap; the theorem is about the first term of the other split. Look at both splits for the last
 # world, and for two that have a picture for each code and the decoder $p(x \mid z) = q(x \mid z)$, so that it misses
-# nothing: two pictures at their least price, and sixteen by Gauss-Hermite. (pPCA has densities in place of
-# probabilities. With data from its own $p(x)$ both splits hold as they stand.)
+# nothing: two pictures at their least price, and sixteen by Gauss-Hermite. (pPCA, in the last row, has densities in
+# place of probabilities. With data from its own $p(x)$ both splits hold as they stand.)
 
 
 # %%
@@ -687,7 +686,7 @@ ClaimsTable("C15", "C16")
 # 1. A colleague finds skewness 0 and kurtosis 3 for a mixture of three Gaussians, to all digits, and concludes that it
 #    is a Gaussian. What do you answer?
 # <details><summary>Answer</summary>Matching moments up to the fourth is possible for three components that differ
-# (Gauss-Hermite matches five). By the theorem it is no Gaussian, and the sixth moment or the KL tells. Only all moments
+# (Gauss-Hermite matches five). By the theorem they make no Gaussian, and the KL tells. Of moments, only all
 # together decide.</details>
 #
 # 2. "Infinitely many": must it be a continuum, or can countably many different Gaussians add up to one?

@@ -205,8 +205,8 @@ check("05.characteristic_function", characteristic_function)
 # The narrow one: its size falls as $e^{-t^2/2}$, the other's as $e^{-2 t^2}$. In $t$ the narrowest decides, in $x$ the
 # widest. The matched Gaussian's falls faster than the narrow one's. In equal parts its variance is 2.5 here; and always
 # it is at least the average of the $s_k^2$, hence at least the smallest of them, and equal to it only if all variances
-# and all means agree. So a mixture that is a Gaussian has components that all agree. (Several narrowest ones can cancel each other at some $t$; with positive
-# weights they cannot do so at all large ones.)
+# and all means agree. So a mixture that is a Gaussian has components that all agree. (Several narrowest ones can cancel
+# each other at some $t$; with positive weights they cannot do so at all large ones.)
 #
 # </details>
 
@@ -272,8 +272,8 @@ def aggregate_covariance(
     """The covariance of z when x is drawn from data of covariance S = `data_cov`, and z from p(z|x) of pPCA.
 
     The model is that of `ppca_posterior`: x = W z + b + sigma e, sigma being a standard deviation. b and the mean of
-    the data make no difference to a covariance. S may be any covariance, zero included; for W W^T + sigma^2 I the result
-    is I. It has the dtype of the arguments, float32 or float64.
+    the data make no difference to a covariance. S may be any covariance, zero included; for W W^T + sigma^2 I the
+    result is I. It has the dtype of the arguments, float32 or float64.
     """
     raise NotImplementedError("your code here")
 
@@ -365,9 +365,9 @@ with when_solved():
 # **The covariance is $I$ for the digits too**, and to the last digit: though they are not as the model would make
 # them. The aggregate sees the data through $W$ alone. Its covariance is $I$ exactly where
 # $W^\top S W = W^\top (W W^\top + \sigma^2 I)\, W$, and the fit makes sure of that: it gives $W$ the data's own
-# variance in every direction it takes, whatever the training data are. All images that the model can make are another
-# case. What $S$ is in the directions that $W$ does not take makes no difference. The held-out digits differ in those
-# that it takes, by a little.
+# variance in every direction it takes, whatever the training data are. All images that the model can make are such a
+# case too. What $S$ is in the directions that $W$ does not take makes no difference. The held-out digits differ in
+# those that it takes, by a little.
 #
 # **And it is no Gaussian.** No finite mixture is, unless all its components agree. But how far is it? For each number
 # of the code, the digits' aggregate has the mean 0 and the variance 1, so its matched Gaussian is the prior $N(0, 1)$

@@ -84,7 +84,7 @@ def random_lines(count: int, seed: int) -> list[Mixture]:
 
 
 def finite_mixtures() -> Iterator[Result]:
-    """C15: the KL to the moment-matched Gaussian, of four examples, a thousand others, and of equal copies."""
+    """C15: the KL to the moment-matched Gaussian, of four examples, a thousand others, and copies of one width."""
     nats, billionths = (dict(claim="C15", unit=u, band=b) for u, b in (("nats", 1e-5), ("billionths of a nat", 0.01)))
     for name in ("wide and narrow", "two apart", "all agree"):
         quantity = f"KL to the matched Gaussian, {name}"
@@ -96,7 +96,8 @@ def finite_mixtures() -> Iterator[Result]:
     yield Result("C15.least", quantity=quantity, value=least, seeds=(0,), **billionths)
     for count in (2, 8, 32):
         found = float(shifted_copies(0.6, count).kl_to(Gaussian.standard(1)))
-        yield Result(f"C15.copies{count:02d}", quantity=f"KL to N(0, 1), {count} equal copies", value=found, **nats)
+        quantity = f"KL to N(0, 1), {count} copies of equal weight, s = 0.6"
+        yield Result(f"C15.copies{count:02d}", quantity=quantity, value=found, **nats)
 
 
 def infinite_mixture() -> Iterator[Result]:
@@ -311,7 +312,8 @@ def finitely_many() -> Iterator[Result]:
     best = least_price(2, 0.5)[1]
     world, q = world_of_codes(best, grid())
     gap = world.account(q, best.weights).posterior_gap
-    yield Result("C16.finite2.gap", quantity="gap of the model that pays it, 2 pictures", value=gap, band=1e-5, **about)
+    quantity = "gap of the model that pays the least price, 2 pictures"
+    yield Result("C16.finite2.gap", quantity=quantity, value=gap, band=1e-5, **about)
     sixteen = quadrature_copies(0.5, 16)
     quantity = "KL(q(z), p(z)) of 16 codes that tell 0.693 nats"
     price = 1e9 * float(sixteen.kl_to(Gaussian.standard(1)))
