@@ -67,6 +67,7 @@ LENGTH_WRONG = [
     (lambda p, model: F.kl_div(model.log(), p, reduction="sum") / math.log(2), "excess"),
     (lambda p, model: F.kl_div(model.log(), p, reduction="sum"), "excess"),
     (lambda p, model: (p * (p / model).log2()).nansum(), "excess"),
+    (lambda p, model: -(p * (p / model).log2()).nansum(), "excess"),
     (lambda p, model: torch.xlogy(p, model).sum() / math.log(2), "sign_flipped"),
     (lambda p, model: torch.special.entr(p).sum() / math.log(2), "model_ignored"),
     (lambda p, model: torch.special.entr(model).sum() / math.log(2), "p_ignored"),

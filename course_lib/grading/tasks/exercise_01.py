@@ -147,6 +147,12 @@ LENGTH_MISTAKES = (
         lambda p, model: (code_length(p, model) - code_length(p, p)) * math.log(2),
     ),
     Mistake(
+        "excess",
+        "this is the KL divergence, what the wrong model costs beyond the entropy, with its sign turned. The whole "
+        "length is asked for, and a length is never negative.",
+        lambda p, model: code_length(p, p) - code_length(p, model),
+    ),
+    Mistake(
         "sign_flipped",
         "the sign: the logarithm of a probability is never positive, a length never negative.",
         lambda p, model: -code_length(p, model),
