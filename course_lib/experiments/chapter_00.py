@@ -41,7 +41,7 @@ def _puzzle_of(name: str, seed: int) -> tuple[float, float]:
     recipe = RECIPES[name]
     recipe = dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, seed=seed))
     model, x, generator = recipe.build(), binary_digits("test"), torch.Generator().manual_seed(seed)
-    fit(model, recipe.objective, recipe.train_images(), recipe.plan, progress=False)
+    fit(model, recipe.objective(), recipe.train_images(), recipe.plan, progress=False)
     return iwae_nll(model, x, 200, generator, DIGITS_BINARISATION).nats, information(model, x, generator).lower
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.encoders import ConvEncoder, MLPEncoder
+from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.priors import FlowPrior, Prior, StandardNormal
@@ -56,6 +57,12 @@ def pixelcnn_vae(image_shape: tuple[int, int, int], code_size: int, hidden: int,
     return VAE(encoder, PixelCNN(image_shape, code_size=code_size, **decoder), code_size)
 
 
+def gated_vae(image_shape: tuple[int, int, int], code_size: int, hidden: int, **decoder) -> VAE:
+    """A VAE with a convolutional encoder and a gated decoder; `decoder` holds the arguments of GatedPixelCNN."""
+    encoder = ConvEncoder(image_shape, code_size, hidden)
+    return VAE(encoder, GatedPixelCNN(image_shape, code_size=code_size, **decoder), code_size)
+
+
 def vlae(decoder: Autoregressive, hidden: int = 64, flow_hidden: int = 64, flow_layers: int = 4) -> VAE:
     """The Variational Lossy Autoencoder: a convolutional encoder, a flow prior, and a decoder that sees little.
 
@@ -65,3 +72,10 @@ def vlae(decoder: Autoregressive, hidden: int = 64, flow_hidden: int = 64, flow_
     encoder = ConvEncoder(decoder.image_shape, decoder.code_size, hidden)
     prior = FlowPrior(decoder.code_size, flow_hidden, flow_layers)
     return VAE(encoder, decoder, decoder.code_size, prior)
+
+
+def gated_vlae(
+    image_shape: tuple[int, int, int], code_size: int, hidden: int, flow_hidden: int, flow_layers: int, **decoder
+) -> VAE:
+    """A VLAE with a gated decoder; `decoder` holds the arguments of GatedPixelCNN."""
+    return vlae(GatedPixelCNN(image_shape, code_size=code_size, **decoder), hidden, flow_hidden, flow_layers)

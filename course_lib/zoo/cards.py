@@ -23,7 +23,7 @@ class ZooError(Exception):
 
 def names(folder: Path = WEIGHTS) -> list[str]:
     """The models that can be loaded."""
-    return sorted(path.stem for path in folder.glob("*.json"))
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json"))
 
 
 def card(name: str, folder: Path = WEIGHTS) -> dict:
@@ -66,7 +66,7 @@ def samples(name: str, folder: Path = WEIGHTS) -> Tensor:
 
 def save(name: str, model: nn.Module, drawn: Tensor, about: dict, folder: Path = WEIGHTS) -> dict:
     """Write weights, samples and card. The card goes last, so a torn write is caught by its sha256."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     state = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
     contents = {name: pack_weights(state), f"{name}.samples": pack_weights({"samples": drawn.to(torch.uint8).cpu()})}
     about = {**about, "sha256": {key: hashlib.sha256(content).hexdigest() for key, content in contents.items()}}

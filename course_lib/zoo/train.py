@@ -65,7 +65,7 @@ def prepare(name: str, recipe: Recipe, placement: Placement) -> Fit:
     """The run of a recipe, at the step its checkpoint has reached."""
     model = recipe.build().to(memory_format=torch.channels_last)
     about = describe(name, recipe) | {"hardware": hardware(placement.kind, placement.processes)}
-    return Fit(model, recipe.objective, recipe.train_images(), recipe.plan, RUNS / f"{name}.pt", about, placement)
+    return Fit(model, recipe.objective(), recipe.train_images(), recipe.plan, RUNS / f"{name}.pt", about, placement)
 
 
 def finish(name: str, recipe: Recipe, run: Fit, folder: Path) -> dict:

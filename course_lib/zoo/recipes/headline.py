@@ -1,0 +1,40 @@
+"""Chapter 07's headline: one decoder and one budget on static MNIST, five objectives, three seeds."""
+
+from collections.abc import Callable
+
+from course_lib.objectives.adversary import Adversary
+from course_lib.objectives.infovae import InfoVAE, beta_vae, elbo
+from course_lib.objectives.objective import Objective
+from course_lib.objectives.stein import Stein
+from course_lib.training.fit import Plan
+from course_lib.zoo.recipes.recipe import Recipe
+from course_lib.zoo.recipes.static_mnist import evaluate_vae_static_mnist, train_images
+
+CODE, SEEDS = 10, (0, 1, 2)
+DECODER = dict(width=16, depth=4, kernel=5, first_kernel=7)
+OBJECTIVES: dict[str, tuple[str, Callable[[], Objective]]] = {
+    "elbo": ("ELBO", elbo),
+    "mmd": ("InfoVAE, alpha 0.8, lambd 50, MMD", lambda: InfoVAE(0.8, 50.0)),
+    "adversary": ("InfoVAE, alpha 0.8, lambd 5, adversary", lambda: InfoVAE(0.8, 5.0, Adversary(CODE))),
+    "stein": ("InfoVAE, alpha 0.8, lambd 5, Stein", lambda: InfoVAE(0.8, 5.0, Stein())),
+    "beta": ("beta-VAE, beta 0.2", lambda: beta_vae(0.2)),
+}
+
+
+def headline(objective: str, seed: int) -> Recipe:
+    """One objective of the five, from one seed."""
+    name, make = OBJECTIVES[objective]
+    return Recipe(
+        purpose="chapter 07, the headline",
+        builder="gated_vae",
+        arguments=dict(image_shape=(1, 28, 28), code_size=CODE, hidden=64, **DECODER),
+        data="mnist_static, 50,000 training images",
+        objective_name=name,
+        objective=make,
+        plan=Plan(steps=1500, batch_size=64, bf16=True, seed=seed),
+        train_images=train_images,
+        evaluate=evaluate_vae_static_mnist,
+    )
+
+
+RECIPES = {f"headline/{name}_{seed}": headline(name, seed) for name in OBJECTIVES for seed in SEEDS}

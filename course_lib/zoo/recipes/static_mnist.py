@@ -1,0 +1,56 @@
+"""What is measured of a VAE trained on static MNIST."""
+
+import torch
+from torch import Tensor
+
+from course_lib.data import Split, mnist_static
+from course_lib.measurement.aggregate import Aggregate, aggregate
+from course_lib.measurement.codes import encode_all
+from course_lib.measurement.information import information_of
+from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
+from course_lib.measurement.mean import Mean
+from course_lib.measurement.probe import probe_accuracy
+from course_lib.measurement.swapping import swapped_code_gap
+from course_lib.models.vae import VAE
+
+SAMPLES, NLL_IMAGES, PROBE_IMAGES = 500, 200, 5000
+
+
+def train_images() -> Tensor:
+    """The 50,000 training images."""
+    return mnist_static().train.images
+
+
+def test_shuffled() -> Split:
+    """The 10,000 test images, sorted by class as published, in an order fixed by a seed of its own."""
+    test = mnist_static().test
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    return Split(test.images[order], test.labels[order])
+
+
+def evaluate_vae_static_mnist(model: VAE) -> dict:
+    """Information, rate, distortion, aggregate and probe on the test images; IWAE-500 on the same 200 for every model.
+
+    The training images have no labels: the probe learns on one half of the test images and is tested on the other.
+    """
+    test, generator = test_shuffled(), torch.Generator().manual_seed(0)
+    codes = encode_all(model, test.images, generator)
+    some = test.images[:1000]
+    halves = (
+        Split(test.images[:PROBE_IMAGES], test.labels[:PROBE_IMAGES]),
+        Split(test.images[PROBE_IMAGES:], test.labels[PROBE_IMAGES:]),
+    )
+    return {
+        "information_test": vars(information_of(codes)),
+        "rate_test": vars(Mean.of(codes.rate)),
+        "distortion_test": vars(Mean.of(distortion_per_image(model, test.images, codes.z))),
+        "swapped_code_gap_first_1000": vars(Mean.of(swapped_code_gap(model, some, codes.z[:1000], generator))),
+        "aggregate_test": flat(aggregate(codes, model.prior, generator)),
+        "probe_test": vars(probe_accuracy(model, *halves)),
+        "nll_first_200": vars(iwae_nll(model, test.images[:NLL_IMAGES], SAMPLES, generator, "static binarisation")),
+    }
+
+
+def flat(found: Aggregate) -> dict:
+    """The aggregate's numbers without its objects."""
+    return {**vars(found), "null": vars(found.null)}
