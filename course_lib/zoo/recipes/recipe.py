@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from course_lib.data import digits
 from course_lib.data.uci_digits import INK_LEVEL
+from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.vae import gated_vae, gated_vlae, pixelcnn_vae
 from course_lib.training.fit import Loss, Plan
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "PixelCNN": PixelCNN,
+    "GatedPixelCNN": GatedPixelCNN,
     "pixelcnn_vae": pixelcnn_vae,
     "gated_vae": gated_vae,
     "gated_vlae": gated_vlae,
