@@ -35,15 +35,16 @@ CLAIMS = (
     Claim(
         "C04",
         "An RNN struggles to carry context over long distances, and a PixelCNN does not.",
-        "True of the LSTMs, and no less of a PixelCNN of 3 x 3 filters: untrained, the gradient of each fades by a constant "
-        "factor per row, the plain PixelCNN's fastest. What counts is the length of the way: through one wide filter it "
-        "hardly fades. On digits training lifts all, and the LSTMs' end above the PixelCNNs'.",
+        "True of the LSTMs, and no less of a PixelCNN of 3 x 3 filters: untrained, the gradient of each fades by a "
+        "constant factor per row, the plain PixelCNN's fastest. What counts is the length of the way: through one wide "
+        "filter it hardly fades. On digits training lifts all, and the LSTMs' end above the PixelCNNs'.",
     ),
     Claim(
         "C05",
         "An RNN cannot be trained in parallel over pixels, since each waits for the state of all before it.",
-        "Imprecise: no pixel waits for all before it. In an n x n picture a layer of Row LSTM takes n steps in a row, of "
-        "Diagonal BiLSTM 2n, each for many pixels at once; a PixelCNN takes as many as it has layers, whatever n is.",
+        "Imprecise: the pixels need not come one by one. In an n x n picture a layer of Row LSTM takes n steps in a "
+        "row, of Diagonal BiLSTM 2n, each for many pixels at once. A PixelCNN takes as many as it has layers, whatever "
+        "n is.",
     ),
     Claim(
         "C06",
@@ -59,8 +60,8 @@ CLAIMS = (
         "C08",
         "A PixelCNN trains in parallel because different patches of a picture can go to different workers.",
         "Imprecise: patches can be sent away, if each gets a halo as wide as the field, but one pass gives every "
-        "conditional as it is, because all inputs are known in training and no state is carried. A Row LSTM's inputs are "
-        "known too, and its patches fail. Drawing stays sequential.",
+        "conditional as it is, because all inputs are known in training and no state is carried. A Row LSTM's inputs "
+        "are known too, and its patches fail. Drawing stays sequential.",
     ),
 )
 WINDOW, CENTRE = 21, (0, 10, 10)
