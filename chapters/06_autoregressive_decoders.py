@@ -1,0 +1,590 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Why does a strong decoder go quiet?
+#
+# A decoder that paints pixel by pixel has two sources to ask: the code $z$, and the pixels it has painted already. The
+# second is free. So what is left for the first? This chapter puts a price on everything that a code may say, in a world
+# of one bit, where all of it can be summed, and on digits.
+#
+# **You will be able to**
+#
+# - bring a code into a PixelCNN in two ways, and say what each cannot express;
+# - compute what a code costs and what it saves, in a message that is sent and received;
+# - read a rate-distortion plane: which line the ELBO fixes, and what moves a model along it;
+# - say under which condition a code is used, and how far that condition reaches;
+# - force information into a code by narrowing the decoder's field, and say what a learned prior can save at most;
+# - tell a saturated information meter from a full code.
+#
+# **Minutes**: 75, and 65 more for the exercise.
+#
+# **Prerequisites**: chapters 02 (masked convolutions and their field) and 04 (both ways to write the ELBO; rate,
+# information and aggregate gap). All amounts are in nats per image; a bit is $\log 2 = 0.693$ nats.
+#
+# **Claims and numbers**: C09, C10, C17 and C18 of "the article", C. M. Wild's of 2018. `confirm` compares a number
+# measured just now with the course's ledger; a ± right after a number of the ledger is the standard deviation over three
+# seeds, the band's ± how far another run may lie off.
+
+# %%
+import math
+from functools import lru_cache
+
+import torch
+
+from course_lib.data import digits
+from course_lib.experiments.chapter_06 import (
+    COUNTS,
+    PIXELS,
+    SHARP,
+    TRUE_INFORMATION,
+    best_account,
+    bit_vae,
+    chain_account,
+    even_code,
+    factorised_vae,
+    fitted_prior,
+    gaussian_codes,
+    live_step,
+    mean_drawing,
+    measured,
+    metered,
+    plane_numbers,
+    rate_under,
+    sharp_numbers,
+    solved_bit,
+    weighed_account,
+    with_a_chain,
+    zoo_model,
+)
+from course_lib.experiments.seeds import SEEDS
+from course_lib.figures.style import (
+    AMBER,
+    BLUE,
+    FAINT,
+    GREEN,
+    GREY,
+    PURPLE,
+    SKY,
+    VERMILION,
+    figure,
+    image_grid,
+    show,
+)
+from course_lib.measurement.information import information_curve
+from course_lib.measurement.ledger import ClaimsTable, confirm, results
+from course_lib.models.gated import GatedPixelCNN
+from course_lib.models.masks import MaskedConv2d
+from course_lib.widgets import Explorer, FloatRange, IntRange
+
+x_test = digits(binary=True).test.images
+BIT = math.log(2)
+
+
+FIELDS, rows = ("0", "1", "2", "4", "full"), results()
+
+
+def ledger(key):
+    """A number of the ledger."""
+    return rows[key].value
+
+
+# %% [markdown]
+# ## How a code enters a PixelCNN
+#
+# A gated PixelCNN computes a logit for each pixel from the pixels before it. To condition it on $z$, add something that
+# depends on $z$ to what goes into its gates (van den Oord et al., 2016):
+#
+# - **bias**: a linear function of $z$, one number for each channel, *the same at every pixel*. It says *what*;
+# - **maps**: a linear function of $z$ for each channel *and each pixel*, painted beside the picture. It may say *where*.
+#
+# A third way is a known mistake: to append the painted maps to the picture as further channels, and to send everything
+# through the masked convolution. The mask is there to hide pixels; $z$ is no pixel.
+#
+# **Predict**: we ask for the gradient of each pixel's logit with respect to $z$, in networks that have not been trained
+# and whose field is 0, so that no pixel is seen. How will the three pictures differ? Where is the mistake's gap?
+
+# %%
+torch.manual_seed(0)
+z = torch.randn(1, 8)
+networks = {
+    way: GatedPixelCNN((1, 8, 8), width=8, depth=1, field=0, code_size=8, conditioning=way) for way in ("bias", "maps")
+}
+paint, masked = torch.nn.Linear(8, 64), MaskedConv2d("A", 2, 1, 3)
+
+
+def through_the_mask(x, z):
+    """The mistake: the code as a second input of a masked convolution."""
+    return masked(torch.cat([x, paint(z).view(1, 1, 8, 8)], 1))
+
+
+blank = torch.zeros(1, 1, 8, 8)
+ways = {name: (lambda z, net=net: net(blank, z)) for name, net in networks.items()}
+ways["through the mask"] = lambda z: through_the_mask(blank, z)
+fig, axes = figure(1, 3, width=7.2, height=2.7)
+for ax, (name, logits) in zip(axes, ways.items(), strict=True):
+    slope = torch.autograd.functional.jacobian(logits, z).view(8, 8, 8).norm(dim=2)
+    ax.imshow(slope / slope.max(), vmin=0, vmax=1)
+    ax.set(xticks=[0, 7], yticks=[0, 7], title=name, xlabel="column")
+    print(
+        f"{name:17} least {slope.min() / slope.max():.4f} of the most; at pixel (0, 0) {slope[0, 0] / slope.max():.4f}"
+    )
+axes[0].set_ylabel("row")
+show(
+    fig,
+    alt="Three 8 by 8 maps of how much each pixel's logit depends on the code. Bias: the same everywhere. Maps: different "
+    "from pixel to pixel, nowhere zero. Through the mask: zero at the first pixel, in the top left corner.",
+)
+
+# %% [markdown]
+# A bias moves all logits alike, so a decoder that sees nothing and has only a bias paints all pixels with one coin. With
+# a field, it can say "a seven", and the pixels find out where they are from each other and from the edge. Maps can
+# speak to single pixels, and the experiments of this chapter use them. Through the mask, the first pixel is never told
+# anything, and those after it only about the places before them.
+#
+# ## Sharper pictures (claim C09)
+#
+# *The claim, in our words: with $z$ appended to an autoregressive decoder, reconstructions are sharper and better in
+# detail than with independent pixels.*
+#
+# Chapter 01 taught caution. The picture of *expected values* given $z$ is as grey from a right chain as from right
+# coins; what differs are the *drawings*. So we compare drawings with drawings and means with means, and keep the code
+# fixed: train a VAE with independent pixels; hold its encoder fast; then let a gated decoder learn to read the very
+# same codes. **Predict**, for one drawn reconstruction of each test digit: which decoder has more *stray dots* (black
+# pixels without a black neighbour)? Whose drawings differ from their digit in fewer pixels? Whose mean is sharper?
+# (*Sharpness* is the sum of squared differences of neighbouring pixels, over that of the digits.)
+
+# %% tags=["nbval-ignore-output"]
+independent = factorised_vae(seed=0)
+chain = with_a_chain(independent, seed=0)
+models = {"independent": independent, "chain": chain, "joint": zoo_model("code", None, 0)}
+found = {name: sharp_numbers(vae, seed=0) for name, vae in models.items()}
+for quantity, (label, unit, _) in SHARP.items():
+    print(f"{label}{f', {unit}' if unit else ''}")
+    for name in found:
+        confirm(f"C09.{name}.{quantity}", found[name][quantity])
+shown, rows = x_test[[0, 5, 7, 12, 16, 21, 33, 40]], []
+for vae in models.values():
+    with torch.no_grad():
+        codes = vae.encode(shown).sample(torch.Generator().manual_seed(0))
+    rows += [vae.decoder.sample(8, torch.Generator().manual_seed(1), codes)]
+    rows += [mean_drawing(vae, codes, torch.Generator().manual_seed(2))]
+labels = ["digit", "independent", "its mean", "chain, same codes", "its mean", "trained together", "its mean"]
+fig = image_grid(torch.cat([shown, *rows]), 8, "Chains draw strokes; but of this digit?", labels, width=6.4)
+show(
+    fig,
+    alt="Eight test digits and below them, for three decoders, one reconstruction drawn from the code of each and the "
+    "mean of thirty. Independent pixels leave stray dots; the chain with the same codes draws cleaner strokes of about "
+    "the same digit, and its mean is about as grey; the chain trained with its encoder draws clean digits that are often "
+    "another one, and its mean is the greyest.",
+)
+
+# %% [markdown]
+# **C09_TEXT**
+#
+# ## One bit, on paper
+#
+# The smallest world in which pixels have something in common (Rui Shu, 2017): two pictures, all zeros and all ones, $n$
+# pixels, each picture half of the time. There is one bit to know, and $H(x) = \log 2$ is the least that any model can
+# pay. The encoder answers $q(z \mid x) = \mathcal{N}(\pm\mu, s^2)$, the prior is $\mathcal{N}(0, 1)$.
+#
+# **Independent pixels.** The best coin for a pixel is what $q$ knows of it, $p(x_i = 1 \mid z) = q(x = 1 \mid z)$. Then
+# each pixel pays what $z$ leaves open, $H(x \mid z) = \log 2 - I(x; z)$, and it pays it again at every pixel. With the
+# cut of chapter 04, rate $= I(x;z) + \mathrm{KL}(q(z), p(z))$,
+#
+# $$-\mathrm{ELBO} = n\, H(x \mid z) + \text{rate}
+# = \log 2 + (n - 1)\, H(x \mid z) + \mathrm{KL}\big(q(z),\, p(z)\big).$$
+#
+# **A chain** whose pixels see their left neighbour. The first pixel pays $H(x \mid z)$; all others copy, at no charge:
+#
+# $$-\mathrm{ELBO} = H(x \mid z) + \text{rate} = \log 2 + \mathrm{KL}\big(q(z),\, p(z)\big).$$
+#
+# That is the first formula with $n = 1$, for every $n$. A chain turns any number of pixels into one.
+#
+# **Predict**: which code is best for the chain? And for independent pixels: at which $n$ does a code begin to pay?
+
+# %%
+print("pixels   silent: n log 2   best code: -ELBO   rate     I(x;z)   chain, silent")
+for n in PIXELS:
+    best = best_account(n)
+    silent = f"{n * BIT:12.4f}"
+    print(f"{n:6d}   {silent}      {best.loss:10.4f}    {best.rate:8.4f} {best.information:8.4f} {BIT:11.4f}")
+    confirm(f"{'C17' if n == 10 else '06'}.bit.loss.n{n}", best.loss)
+for mu in (0.3, 0.5, 0.7):
+    account = chain_account(even_code(mu))
+    price = account.loss - BIT
+    print(f"chain, codes at ±{mu:g}: I(x;z) {account.information:.4f}, price {price:.6f}, 4/3 I^4", end=" ")
+    print(f"{4 / 3 * account.information**4:.6f}")
+confirm("C17.bit.chain.price", chain_account(even_code(0.5)).loss - BIT)
+
+# %% [markdown]
+# With a single pixel, and so with a chain, nothing beats silence: $\log 2$ is all there is to pay, and the KL of the
+# aggregate is zero only for a code without content. From two pixels on independent pixels need a code: it costs once
+# what it saves $n$ times. Yet no Gaussian code brings them down to $\log 2$. Two humps are not the prior, and the more
+# pixels press, the further apart the humps.
+#
+# But look at the last lines. A chain that *does* speak pays almost nothing for it. Take $s^2 = 1 - \mu^2$, so that the
+# aggregate has the prior's mean and variance. The first moment in which it differs is the fourth, by $-2\mu^4$; the KL of
+# such a small difference is its square over $2 \cdot 4!$, so $\mu^8 / 12$; and $I \approx \mu^2 / 2$. Together:
+#
+# $$\text{price of } I \text{ nats, told to a chain} \;\approx\; \tfrac{4}{3}\, I^4.$$
+#
+# So the optimum is silent, and around it lies a plain: a fifth of the bit costs a few ten-thousandths of a nat. The
+# theory says that nothing is *gained* by speaking. It does not say that speech is dear.
+#
+# ### Beta and pixels are one knob
+#
+# Weigh the rate by $\beta$: $n\,H(x \mid z) + \beta\,(I + \mathrm{KL})$ has the same best code as
+# $\tfrac{n}{\beta} H(x \mid z) + I + \mathrm{KL}$. Only the ratio counts: **to hide $n - 1$ of $n$ pixels from
+# independent payment, which is what a chain does, and to multiply $\beta$ by $n$, silence the code alike.**
+#
+# The explorer shows the **rate-distortion plane** (Alemi et al., 2018): rate to the right, distortion upwards. Dotted
+# lines join points of equal $-\mathrm{ELBO}$ = distortion + rate; their slope is $-1$. The best code for a given $\beta$
+# is where a line of slope $-\beta$ touches the curve. **Predict** before you move: what does the chain's curve do near
+# rate 0? Which $\beta$ silences ten independent pixels?
+
+# %%
+RATIOS = (1.0, 1.05, 1.2, 1.5, 2, 3, 5, 10, 30, 100)
+
+
+@lru_cache(None)
+def curve_of_codes():
+    """Rate and information of the best codes, from silent to loud."""
+    accounts = [best_account(ratio) for ratio in RATIOS]
+    return torch.tensor([a.rate for a in accounts]), torch.tensor([a.information for a in accounts])
+
+
+def draw_plane(pixels, beta):
+    """Both decoders' curves, and where a weight of beta on the rate puts independent pixels."""
+    rate, information = curve_of_codes()
+    fig, ax = figure(width=6.6, height=3.9, fixed=True)
+    top, across = max(1.0, pixels * BIT * 1.1), torch.tensor([0.0, 1.6])
+    for loss in torch.arange(BIT, top + 1.6, max(0.3, top / 8)).tolist():
+        ax.plot(across, loss - across, color=FAINT, linewidth=1, linestyle=":", zorder=0)
+    ax.plot(rate, pixels * (BIT - information), color=BLUE, label=f"{pixels} independent pixels")
+    ax.plot(rate, BIT - information, color=GREEN, label="chain, any number of pixels")
+    account = weighed_account(pixels, beta)
+    ax.plot(
+        across, account.distortion - beta * (across - account.rate), color=AMBER, linewidth=1.2, label="slope -beta"
+    )
+    ax.plot(account.rate, account.distortion, "o", color=VERMILION, markersize=8, label="best code for beta")
+    ax.set(xlim=(-0.03, 1.6), ylim=(-0.05 * top, top), xlabel="rate (nats)", ylabel="distortion (nats)")
+    said = f"tells {account.information:.3f} of 0.693 nats" if account.information > 5e-4 else "tells nothing"
+    ax.set_title(f"The best code {said}; -ELBO {account.loss:.3f}")
+    ax.legend(loc="upper right", fontsize=9)
+    return fig
+
+
+def tell_plane(pixels, beta):
+    """The picture in words."""
+    account = weighed_account(pixels, beta)
+    return (
+        f"Distortion against rate. The curve of {pixels} independent pixels falls steeply from {pixels * BIT:.2f} nats, "
+        "the chain's from 0.69 along a dotted line of slope -1, and leaves it slowly. A line of slope "
+        f"{-beta:g} touches the first curve at rate {account.rate:.2f}, where the code tells {account.information:.2f} nats."
+    )
+
+
+Explorer(
+    draw_plane,
+    alt=tell_plane,
+    pixels=IntRange(1, 20, start=5, label="pixels n"),
+    beta=FloatRange(0.25, 12.0, start=1.0, step=0.25, label="weight beta"),
+)
+
+# %% [markdown]
+# The chain's curve starts *along* an iso-line of the ELBO and leaves it slowly: that is the plain. Independent pixels
+# start $n$ times as steeply. At $\beta = n$ the line of slope $-\beta$ is as steep as the curve at its start, and the
+# code falls silent: ten pixels, $\beta = 10$. From the best code alone one cannot tell whether the decoder was strong or
+# $\beta$ was large.
+#
+# ## One bit, by training
+#
+# What does Adam find? A small network for an encoder, the drawn ELBO, 1,000 steps, and afterwards all terms by a sum.
+# **Predict**: will the trained chain be silent?
+
+# %% tags=["nbval-ignore-output"]
+for n, is_chain in ((2, False), (10, False), (10, True)):
+    name = "chain" if is_chain else f"n{n}"
+    trained = solved_bit(bit_vae(n, is_chain, seed=0))
+    for quantity in ("loss", "information"):
+        confirm(f"06.bit.trained.{name}.{quantity}", getattr(trained, quantity))
+
+# %% [markdown]
+# **BIT_TEXT**
+#
+# ## The knob (claim C10)
+#
+# *The claim, in our words: what pixels used to agree on through $z$, they can agree on by looking at each other.*
+#
+# On digits the knob is the decoder's **field**: how many rows above and columns to each side a pixel sees. The
+# architecture stays, the filters are cut.
+
+# %%
+fig, ax = figure(width=6.6, height=3.4)
+for objective, colour, words in (("elbo", BLUE, "ELBO"), ("infovae", AMBER, "InfoVAE (chapter 07)")):
+    turned = {f: rows[f"C10.{objective}.field{f}.information"] for f in FIELDS}
+    values, spreads = [r.value for r in turned.values()], [r.spread for r in turned.values()]
+    ax.errorbar(range(len(FIELDS)), values, spreads, color=colour, marker="o", capsize=3, label=words)
+    for f, r in turned.items():
+        others = (rows[f"06.knob.{objective}.field{f}.{q}"].value for q in ("rate", "distortion", "nll"))
+        print(f"{words:20} field {f:>4}: I(x;z) {r.value:5.2f} ± {r.spread:4.2f}", end="   ")
+        print("rate {:5.2f}  distortion {:6.2f}  NLL {:6.2f}".format(*others))
+
+
+# %% [markdown]
+# **KNOB_TEXT**
+#
+# ### One point, live
+#
+# The smallest of the models used below: a gated decoder with a field of 1, a code of 8 numbers, 600 steps of 64 digits.
+
+# %% tags=["nbval-ignore-output"]
+live = live_step("code", 1, seed=0)
+point = plane_numbers(live, seed=0)
+confirm("06.code.narrow.rate", point["rate"])
+confirm("06.code.narrow.distortion", point["distortion"])
+confirm("C10.code.narrow.information", point["information"])
+
+# %% [markdown]
+# ## The plane, on digits (claim C18)
+#
+# *The claim, in our words: codes are left unused when the regulariser is too strong.*
+#
+# Two decoders, field 1 and full field (on 8 x 8 pixels: everything before); without a code, which puts them at rate 0;
+# and with a code at several weights $\beta$ of the rate. **Predict**: which of these moves run *along* a dotted line, and
+# which *across*?
+
+# %%
+fig, ax = figure(width=6.8, height=4.2)
+for loss in range(8, 29, 2):
+    ax.plot([0, 14], [loss, loss - 14], color=FAINT, linestyle=":", linewidth=1, zorder=0)
+for width, colour, words, betas in (
+    ("narrow", BLUE, "field of 1", (4, 1, 0.25)),
+    ("full", GREEN, "full field", (1, 0.25)),
+):
+    places = [(0.0, ledger(f"C17.alone.{width}.nll"), "no code")]
+    for beta in betas:
+        key = f"06.code.{width}" if beta == 1 else f"C18.{width}.beta{beta:g}"
+        places.append((ledger(f"{key}.rate"), ledger(f"{key}.distortion"), f"β = {beta:g}"))
+    ax.plot(*list(zip(*places, strict=True))[:2], marker="o", color=colour, label=words)
+    for rate, distortion, name in places:
+        ax.annotate(name, (rate, distortion), (6, 5), textcoords="offset points", fontsize=9, color=colour)
+        print(f"{words:11} {name:8} rate {rate:5.2f}  distortion {distortion:5.2f}  -ELBO {rate + distortion:5.2f}")
+ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-0.4, 12), ylim=(6, 27))
+ax.set_title("A weak decoder has to speak; a strong one can choose")
+ax.legend()
+show(
+    fig,
+    alt="Distortion against rate for two decoders. With a field of 1 the curve falls steeply from 25.6 nats at rate 0 and "
+    "bends along the dotted lines of slope -1 only at several nats. With the full field it starts at 17 nats and runs "
+    "nearly along a dotted line from the start.",
+)
+
+# %% [markdown]
+# **PLANE_TEXT**
+#
+# ## What a message costs (claim C17)
+#
+# *The claim, in our words: $z$ is used only if $p(x)$ cannot be modelled without it.*
+#
+# Send a picture to someone who has the same model. Without a code it takes $-\log p(x)$ nats. With a code: draw
+# $z \sim q(z \mid x)$, send it, then send $x$ given $z$.
+#
+# | | costs, on average |
+# |---|---|
+# | the code, by the prior | $-\mathbb{E}_q \log p(z)$ |
+# | the picture, given the code | $-\mathbb{E}_q \log p(x \mid z)$ |
+# | back again | $+\mathbb{E}_q \log q(z \mid x)$ |
+#
+# **Back**, because the draw of $z$ was not thrown by dice. The sender takes *other* bits that are to be sent anyway and
+# lets them choose $z$; the receiver, who now has $x$ and with it $q(z \mid x)$, reads them off $z$. They travelled free of
+# charge: hence **bits back** (Hinton and van Camp, 1993; Townsend et al., 2019, build it). (A precise $z$ costs many
+# digits; just as many come back. Only their difference counts.) The sum is $-\mathrm{ELBO}$, and by chapter 04
+#
+# $$-\mathrm{ELBO} = -\log p(x) + \mathrm{KL}\big(q(z \mid x),\, p(z \mid x)\big):$$
+#
+# to speak through $z$ costs the posterior gap, *and nothing else*. The rate is no waste: it comes back in distortion.
+#
+# Now let $\text{nll}_0$ be the best that this kind of decoder reaches without a code, and nll what the model with the code
+# gives. Silence costs $\text{nll}_0$, speech costs nll + posterior gap. So
+#
+# > a code pays if and only if $\;\text{nll}_0 - \text{nll} > $ posterior gap.
+#
+# If the decoder alone is perfect, $\text{nll}_0 = H(x)$ on average, the left side cannot be positive: silence is optimal,
+# and it stays so at any price of the code, however small. If it is *not* perfect, the left side may be positive,
+# and then the ELBO itself asks for a code. Perfect or not is about $p(x)$ and the decoder, not about $z$.
+#
+# **Predict** the two sides for ten independent pixels, for the chain, and for the digits with both fields.
+
+# %%
+rows = [
+    ("10 independent pixels", 10 * BIT, best_account(10)),
+    ("chain, codes at ±0.5", BIT, chain_account(even_code(0.5))),
+]
+print(f"{'':23}   nll_0      nll  saved by z   posterior gap   the code pays   I(x;z)")
+for name, alone, account in rows:
+    print(f"{name:23} {alone:7.4f}  {account.nll:7.4f}     {alone - account.nll:7.4f}", end="")
+    print(f"         {account.posterior_gap:7.4f}         {alone - account.loss:7.4f}  {account.information:7.4f}")
+for width, words in (("narrow", "digits, field of 1"), ("full", "digits, full field")):
+    per_seed = []
+    for seed in SEEDS:
+        alone, code = (measured(step, 1 if width == "narrow" else None, seed) for step in ("alone", "code"))
+        saved = alone["nll_nats"] - code["nll_nats"]
+        per_seed.append((alone["nll_nats"], code["nll_nats"], saved, code["gap"], saved - code["gap"]))
+        told = code["information_lower"]
+    mean = torch.tensor(per_seed).mean(0).tolist()
+    print(
+        f"{words:23} {mean[0]:7.2f}  {mean[1]:7.2f}     {mean[2]:7.2f}         {mean[3]:7.2f}         {mean[4]:7.2f}",
+        end="",
+    )
+    print(f"  {ledger(f'C10.code.{width}.information'):7.2f}")
+for width in ("narrow", "full"):
+    confirm(f"C17.pays.{width}", ledger(f"C17.alone.{width}.nll") - ledger(f"C17.code.{width}.loss"))
+
+# %% [markdown]
+# **PAYS_TEXT**
+#
+# ## Force it: the variational lossy autoencoder
+#
+# If a code is used for what the decoder cannot do alone, then *choose* what it cannot do. A decoder with a field of 1
+# paints smooth strokes but cannot know what stands three pixels away: so that goes into $z$, and $z$ becomes a lossy
+# code that keeps the shape and forgets the texture. That is the variational lossy autoencoder, VLAE (Chen et al.,
+# 2017), in its first half.
+#
+# The second half: replace the prior $\mathcal{N}(0, I)$ by a learned $p(z)$, here an autoregressive **flow**: $z_i$ is
+# shifted and scaled by functions of the numbers before it, four times over, until $\mathcal{N}(0, I)$ comes out. What can
+# that save? By the cut of chapter 04 the rate is information + aggregate gap. The information does not know the prior.
+# So with encoder and decoder kept, **a learned prior saves at most the aggregate gap.**
+#
+# **Predict** the size of that gap for the field of 1, then see what a flow saves when it learns the codes of the
+# *training* digits and is charged on the *test* digits.
+
+# %% tags=["nbval-ignore-output"]
+kept = zoo_model("code", 1, 0)
+card = measured("code", 1, 0)
+print(f"aggregate gap between {card['aggregate_gap_lower']:.2f} and {card['aggregate_gap_upper']:.2f} nats")
+flow = fitted_prior(kept, seed=0)
+before, after = rate_under(kept, kept.prior, 0), rate_under(kept, flow, 0)
+confirm("06.prior.normal", before)
+confirm("06.prior.flow", after)
+confirm("06.prior.saved", before - after)
+
+# %%
+steps = [("alone", "C17.alone.narrow"), ("code", "C17.code.narrow")]
+steps += [("warm", "06.warm.narrow"), ("flow", "06.flow.narrow")]
+names = ["no code", "code, N(0, I)", "code, N(0, I),\nwarm-up", "code, flow prior,\nwarm-up"]
+fig, ax = figure(width=6.6, height=3.0)
+for place, (step, key) in enumerate(steps):
+    found = rows[f"{key}.nll"]
+    ax.bar(place, found.value, yerr=found.spread, color=(GREY, SKY, BLUE, GREEN)[place], width=0.6, capsize=3)
+    ax.text(place, found.value + 0.6, f"{found.value:.2f}", ha="center")
+    told = "" if step == "alone" else f"   rate {ledger(f'06.{step}.narrow.rate'):.2f}"
+    print(f"{found.quantity}: {found}{told}")
+ax.set(xticks=range(4), ylabel="test NLL (nats per image)", ylim=(10, 29))
+ax.set_xticklabels(names, fontsize=9)
+ax.set_title("What the field cannot see, the code has to tell")
+show(
+    fig,
+    alt="Bars of the test NLL of a decoder with a field of 1: without a code by far the highest, with a code about seven "
+    "nats lower, and with a warm-up, and a flow for the prior, lower by small amounts.",
+)
+
+# %% [markdown]
+# **VLAE_TEXT**
+#
+# ## The meter, and how to misread it
+#
+# All of this rests on measured information. The meter draws one $z$ for each of $N$ pictures and asks how much better
+# its own $q(z \mid x)$ explains it than the mixture of all $N$ does. Its lower reading cannot exceed $\log N$: to know the
+# picture exactly is to know which of $N$ it was. **Predict** what it reads for four codes that tell 2, 5, 10 and 20 nats,
+# if one measures among the 50 pictures of a minibatch, as is often done.
+
+# %%
+sizes = (20, 50, 100, 300, 1000, 2000)
+fig, ax = figure(width=6.6, height=3.3)
+ax.plot(sizes, [math.log(n) for n in sizes], color=GREY, linestyle="--", label="ceiling log N")
+for true, colour in zip(TRUE_INFORMATION, (BLUE, GREEN, VERMILION, PURPLE), strict=True):
+    ax.plot(sizes, [metered(true, n).lower for n in sizes], marker="o", color=colour, label=f"{true:g} nats in truth")
+ax.axvline(50, color=FAINT, zorder=0)
+ax.set(xscale="log", xlabel="pictures N", ylabel="reading (nats)", ylim=(0, 8.2))
+ax.set_title("What grows like log N is the ceiling, not the code")
+ax.legend(ncols=2, fontsize=9)
+show(
+    fig,
+    alt="The meter's lower reading against the number of pictures, for codes of 2, 5, 10 and 20 nats, with the ceiling "
+    "log N dashed. The first is level; the second rises and levels off below five; the other two lie on the ceiling.",
+)
+for true in TRUE_INFORMATION:
+    for count in COUNTS:
+        confirm(
+            f"06.meter.I{true:g}.N{count}", torch.tensor([metered(true, count, s).lower for s in SEEDS]).mean().item()
+        )
+print(f"log 50 = {math.log(50):.4f}\n")
+for true in (5.0, 20.0):
+    print(f"{true:g} nats in truth")
+    print(information_curve(gaussian_codes(true, 2000, 0), torch.Generator().manual_seed(0), (50, 300)), "\n")
+
+# %% [markdown]
+# Among 50 pictures, 10 and 20 nats read alike, both $\log 50 = 3.91$. A published table of four very different models
+# has 3.9 in each row of that column. The cure is the whole evaluation set, the ceiling printed beside the reading, and a
+# curve over subsets: a reading that still grows like $\log N$ says "at least". Beyond the ceiling there remain measures
+# that have none: the rate, from above, and what a stranger's code costs (chapter 00).
+
+# %%
+ClaimsTable("C09", "C10", "C17", "C18")
+
+# %% [markdown]
+# ## Questions
+#
+# 1. A colleague trains a VAE with a full-field PixelCNN, finds a rate of 0.01 nats, and raises the size of the code from
+#    8 to 64. What do you expect?
+# <details><summary>Answer</summary>Nothing. The code is not too small: it is not needed. By the bits-back account it would
+# be used if the decoder without it were worse by more than the posterior gap. A smaller field, a smaller beta, or another
+# objective (chapter 07) changes that; more room does not.</details>
+#
+# 2. Two models have the same -ELBO. One lies at rate 0, the other at rate 5. Which is the better model of the data?
+# <details><summary>Answer</summary>The plane does not say. Both lie on one line of slope -1, and -ELBO = nll + posterior
+# gap. At rate 0 the gap is zero (chapter 04, question 2), so there nll is all of it; the second may hide a gap, and its
+# nll is then lower. Measure -log p(x).</details>
+#
+# 3. In the one-bit world a chain sees its left neighbour. What if the picture is two rows of n/2 pixels, and a pixel sees
+#    its left neighbour only, not the one above?
+# <details><summary>Answer</summary>Then two pixels, the first of each row, ask the code, and all others copy. The loss is
+# that of n = 2 independent pixels, and the best code tells 0.585 nats. That is VLAE in small: a field that cannot cross
+# the rows leaves to z what the rows have in common.</details>
+#
+# 4. Someone reports I(x;z) = 6.9 nats, measured among 1,000 pictures. What do you ask?
+# <details><summary>Answer</summary>For log 1000 = 6.91, and a curve over subsets: this reading is the ceiling. The code may
+# tell 7 nats or 70.</details>
+#
+# 5. Why is the price of the posterior gap the same whether the code tells much or little?
+# <details><summary>Answer</summary>It is not a price of information: KL(q(z|x), p(z|x)) compares what the encoder answers
+# with what the decoder implies, and both may be far from the prior. A code of many nats with an honest encoder is free; one
+# of few nats with a poor encoder is not.</details>
+#
+# ## Where next
+#
+# The exercise `exercises/06_autoregressive_decoders` has you build the conditioning, the one-bit world, the bits-back
+# account and the meter. Chapter 07 leaves the decoder as strong as it is and changes the objective instead.
+#
+# ## References
+#
+# - C. M. Wild (2018), With Great Power Comes Poor Latent Codes: Representation Learning in VAEs (Pt. 2), Towards Data
+#   Science, 7 May 2018. The article this course follows.
+# - R. Shu (2017), Autoencoding a Single Bit (blog post). The one-bit world.
+# - A. van den Oord et al. (2016), Conditional Image Generation with PixelCNN Decoders, arXiv 1606.05328. Both ways in.
+# - I. Gulrajani et al. (2017), PixelVAE: A Latent Variable Model for Natural Images, arXiv 1611.05013.
+# - X. Chen et al. (2017), Variational Lossy Autoencoder, arXiv 1611.02731. Bits back, narrow fields, flow priors.
+# - A. A. Alemi et al. (2018), Fixing a Broken ELBO, arXiv 1711.00464. The rate-distortion plane.
+# - S. R. Bowman et al. (2016), Generating Sentences from a Continuous Space, arXiv 1511.06349. The warm-up.
+# - G. E. Hinton and D. van Camp (1993), Keeping the Neural Networks Simple by Minimizing the Description Length of the
+#   Weights, COLT 1993. Bits back.
+# - J. Townsend, T. Bird and D. Barber (2019), Practical Lossless Compression with Latent Variables using Bits Back
+#   Coding, arXiv 1901.04866.
+# - B. Poole et al. (2019), On Variational Bounds of Mutual Information, arXiv 1905.06922. The meter.

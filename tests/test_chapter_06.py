@@ -1,0 +1,232 @@
+"""Chapter 06: its exact numbers are measured again, its stored models evaluated, its worlds held against other sums."""
+
+import functools
+import math
+
+import pytest
+import torch
+
+from course_lib import zoo
+from course_lib.experiments.chapter_06 import (
+    COUNTS,
+    EXPERIMENTS,
+    PIXELS,
+    TAUGHT,
+    TRUE_INFORMATION,
+    best_account,
+    chain_account,
+    even_code,
+    fitted_prior,
+    gaussian_codes,
+    mean_drawing,
+    measured,
+    metered,
+    rate_under,
+    solved_bit,
+    two_pictures,
+    weighed_account,
+    with_a_chain,
+    zoo_model,
+)
+from course_lib.experiments.seeds import SEEDS
+from course_lib.measurement.information import information
+from course_lib.measurement.ledger import result, results
+from course_lib.measurement.likelihood import exact_nll_per_image
+from course_lib.measurement.worlds.one_bit import OneBit
+from course_lib.models.encoders import ConvEncoder, MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.priors import StandardNormal
+from course_lib.models.vae import VAE
+from course_lib.zoo.recipes import binary_digits, vlae
+
+CHEAP = ("C17.bit", "06.meter", "06.steps", "C17.pays")
+BIT = math.log(2)
+
+
+def ledger(key):
+    return result(key).value
+
+
+@functools.cache
+def measured_again(name):
+    return {entry.key: entry.value for entry in EXPERIMENTS[name]()}
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_cheap_results_are_measured_again_and_agree(name):
+    found = measured_again(name)
+    assert found and {key: ledger(key) for key in found} == pytest.approx(found, abs=2e-6)
+
+
+def test_no_row_of_the_chapter_is_left_over_from_an_older_experiment():
+    own = [row for row in results().values() if row.command.split()[-1] in EXPERIMENTS]
+    of_the_cheap = {row.key for row in own if row.command.split()[-1] in CHEAP}
+    assert of_the_cheap == {key for name in CHEAP for key in measured_again(name)}
+    rest = {name: sum(row.command.endswith(f" {name}") for row in own) for name in EXPERIMENTS if name not in CHEAP}
+    assert rest == {"06.bit": 8, "C09": 18, "06.prior": 3, "C18": 9}
+
+
+def test_one_pixel_and_a_chain_are_best_left_silent_and_the_rest_is_the_formula():
+    assert best_account(1).loss == pytest.approx(BIT, abs=1e-9)
+    for n in PIXELS[1:]:
+        account = best_account(n)
+        gap = account.aggregate_gap
+        assert account.loss == pytest.approx(BIT + (n - 1) * (BIT - account.information) + gap, abs=1e-9)
+        assert BIT < account.loss < n * BIT and account.information > 0.5
+
+
+@pytest.mark.parametrize("mu", [0.2, 0.5, 0.8])
+def test_a_chain_pays_the_aggregate_gap_and_nothing_else(mu):
+    account = chain_account(OneBit(7, mu, 0.6))
+    assert account.loss - BIT == pytest.approx(account.aggregate_gap, abs=1e-9)
+    assert account.distortion == pytest.approx(BIT - account.information, abs=1e-9)
+
+
+def test_a_chain_is_told_little_for_four_thirds_of_its_fourth_power():
+    for mu, close in ((0.1, 0.02), (0.2, 0.1)):
+        account = chain_account(even_code(mu))
+        assert account.loss - BIT == pytest.approx(4 / 3 * account.information**4, rel=close)
+
+
+@pytest.mark.parametrize("pixels, beta", [(4, 2.0), (9, 4.5), (3, 1.5)])
+def test_only_the_ratio_of_pixels_and_beta_counts(pixels, beta):
+    account = weighed_account(pixels, beta)
+    assert account.information == pytest.approx(best_account(pixels / beta).information, abs=1e-12)
+
+    def loss(code):
+        return code.distortion + beta * code.rate
+
+    around = [OneBit(pixels, mu, s).account() for mu in (0.8, 0.87, 0.95) for s in (0.35, 0.5, 0.7)]
+    assert all(loss(account) < loss(other) for other in around)
+
+
+def test_beta_as_large_as_the_pixels_silences_them():
+    for pixels, beta in ((5, 5.0), (5, 7.0), (1, 1.0)):
+        assert weighed_account(pixels, beta).information == pytest.approx(0, abs=1e-9)
+    assert weighed_account(5, 4.5).information > 0.05
+
+
+def test_the_trained_bits_are_near_their_optimum_and_the_chain_is_below_independent_pixels():
+    for n in TAUGHT:
+        row = result(f"06.bit.trained.n{n}.loss")
+        assert best_account(n).loss - 1e-3 < row.value < best_account(n).loss * 1.13
+        assert ledger(f"06.bit.trained.n{n}.information") == pytest.approx(best_account(n).information, abs=0.02)
+    assert BIT < ledger("06.bit.trained.chain.loss") < BIT + 0.05
+    assert ledger("06.bit.trained.chain.information") < 0.3 < ledger("06.bit.trained.n2.information")
+
+
+def test_a_bit_vae_set_to_the_paper_s_code_is_solved_to_the_paper_s_account():
+    code = even_code(0.8)
+    vae = VAE(MLPEncoder((1, 1, 3), 1, hidden=2), FactorisedDecoder((1, 1, 3), 1, "linear"), 1)
+    with torch.no_grad():
+        for layer in vae.encoder.layers:
+            if hasattr(layer, "weight"):
+                layer.weight.zero_(), layer.bias.zero_()
+        first, _, second, _, last = list(vae.encoder.layers)[1:]
+        first.weight[0, 0], first.weight[1, 0], second.weight[:] = 1, -1, torch.eye(2)
+        last.weight[0, 0], last.weight[0, 1], last.bias[1] = code.mu, -code.mu, 2 * math.log(code.s)
+        linear = vae.decoder.network[0]
+        linear.weight.fill_(2 * code.mu / code.s**2), linear.bias.zero_()
+    found, wanted = solved_bit(vae), OneBit(3, code.mu, code.s).account()
+    for name in ("nll", "distortion", "rate", "information", "posterior_gap"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), abs=1e-5)
+    assert two_pictures(3).sum() == 3
+
+
+def test_the_same_codes_are_read_with_less_distortion_and_fewer_stray_dots_by_a_chain():
+    for better, worse in (
+        (("chain", "distortion"), ("independent", "distortion")),
+        (("chain", "stray"), ("independent", "stray")),
+    ):
+        one, other = result(f"C09.{better[0]}.{better[1]}"), result(f"C09.{worse[0]}.{worse[1]}")
+        assert one.value + 3 * one.spread < other.value - 3 * other.spread
+    assert ledger("C09.chain.rate") == ledger("C09.independent.rate")
+    assert ledger("C09.joint.rate") < ledger("C09.chain.rate") - 1
+    assert ledger("C09.joint.off") > ledger("C09.chain.off") + 1
+
+
+def test_a_narrow_field_makes_the_code_speak_and_pays_for_it():
+    assert ledger("C10.code.narrow.information") > 1.5 * ledger("C10.code.full.information")
+    assert ledger("C17.pays.narrow") > 5 > 1 > ledger("C17.pays.full")
+    for width in ("narrow", "full"):
+        pays = ledger(f"C17.alone.{width}.nll") - ledger(f"C17.code.{width}.loss")
+        assert ledger(f"C17.pays.{width}") == pytest.approx(pays, abs=2e-6)
+        assert ledger(f"06.code.{width}.rate") + ledger(f"06.code.{width}.distortion") == pytest.approx(
+            ledger(f"C17.code.{width}.loss"), abs=2e-6
+        )
+
+
+def test_beta_moves_both_decoders_along_the_plane():
+    for width in ("narrow", "full"):
+        assert ledger(f"C18.{width}.beta0.25.rate") > ledger(f"06.code.{width}.rate") + 1
+        assert ledger(f"C18.{width}.beta0.25.distortion") < ledger(f"06.code.{width}.distortion") - 0.5
+    assert ledger("C18.narrow.beta4.rate") < ledger("06.code.narrow.rate") - 1
+
+
+def test_a_learned_prior_saves_no_more_than_the_aggregate_gap():
+    gaps = [measured("code", vlae.NARROW, seed)["aggregate_gap_upper"] for seed in SEEDS]
+    assert 0.1 < ledger("06.prior.saved") < sum(gaps) / 3
+    assert ledger("06.prior.saved") == pytest.approx(ledger("06.prior.normal") - ledger("06.prior.flow"), abs=3e-6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_stored_decoders_without_a_code_have_the_nll_of_their_cards(seed):
+    for field in (vlae.NARROW, None):
+        nll = exact_nll_per_image(zoo_model("alone", field, seed), binary_digits("test"), seed=0)
+        assert float(nll.mean()) == pytest.approx(measured("alone", field, seed)["nll_nats"], rel=1e-3)
+
+
+@pytest.mark.parametrize("step", ["code", "warm", "flow"])
+def test_the_stored_codes_tell_what_their_cards_say(step):
+    found = information(zoo_model(step, vlae.NARROW, 0), binary_digits("test"), torch.Generator().manual_seed(1))
+    assert found.lower == pytest.approx(measured(step, vlae.NARROW, 0)["information_lower"], abs=0.25)
+
+
+def test_every_step_to_the_vlae_is_stored():
+    assert {name for name in zoo.names() if name.startswith("vlae/")} == set(vlae.RECIPES)
+
+
+def test_the_meter_s_codes_tell_what_is_said_and_cover_the_prior():
+    for true in TRUE_INFORMATION:
+        codes = gaussian_codes(true, 20_000, 0)
+        assert float(codes.rate.mean()) == pytest.approx(true, abs=0.1)
+        assert codes.z.var(0) == pytest.approx(torch.ones(8).double(), abs=0.05)
+    assert metered(2.0, 2000, 0).lower == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_meter_reads_one_number_for_ten_and_twenty_nats_among_fifty():
+    for true in (10, 20):
+        assert ledger(f"06.meter.I{true}.N50") == pytest.approx(math.log(50), abs=0.01)
+        assert ledger(f"06.meter.I{true}.N{COUNTS[1]}") > math.log(COUNTS[1]) - 0.4
+
+
+def test_the_chain_leaves_the_encoder_it_was_given_alone(monkeypatch):
+    torch.manual_seed(0)
+    vae = VAE(ConvEncoder((1, 8, 8), 8, 32), FactorisedDecoder((1, 8, 8), 8, "conv", hidden=4), 8)
+    before = [p.clone() for p in vae.encoder.parameters()]
+    short = vlae.step_to_vlae("code", None, 0).plan.__class__(steps=3, batch_size=8)
+    monkeypatch.setattr("course_lib.experiments.chapter_06.SHARP_PLAN", short)
+    chain = with_a_chain(vae, 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, chain.encoder.parameters(), strict=True))
+    assert chain.encoder is vae.encoder and chain.decoder is not vae.decoder
+
+
+def test_the_mean_drawing_of_independent_pixels_is_their_probability():
+    torch.manual_seed(0)
+    vae = VAE(ConvEncoder((1, 8, 8), 8, 32), FactorisedDecoder((1, 8, 8), 8, "conv", hidden=4), 8)
+    z = torch.randn(2, 8)
+    with torch.no_grad():
+        wanted = vae.decoder(torch.zeros(2, 1, 8, 8), z).sigmoid()
+    assert (mean_drawing(vae, z, torch.Generator().manual_seed(0), draws=2000) - wanted).abs().max() < 0.06
+
+
+def test_the_rate_under_the_standard_normal_is_the_closed_form():
+    vae = zoo_model("code", vlae.NARROW, 0)
+    with torch.no_grad():
+        closed = float(vae.encode(binary_digits("test")).kl_to_standard_normal().mean())
+    assert rate_under(vae, StandardNormal(8), 0) == pytest.approx(closed, abs=0.05)
+
+
+def test_a_prior_that_learns_nothing_is_the_standard_normal_still():
+    vae = zoo_model("code", vlae.NARROW, 0)
+    assert rate_under(vae, fitted_prior(vae, 0, steps=0), 0) == pytest.approx(rate_under(vae, vae.prior, 0), abs=1e-5)
