@@ -10,53 +10,52 @@
 # # 02 · How do you look only backwards, fast?
 #
 # A painter who works from the top left to the bottom right can look at everything already on the canvas, and at
-# nothing else. This chapter builds a network that obeys the same rule and still answers for all pixels in one pass.
+# nothing else. This chapter builds networks that obey the same rule, some by masks and some by memory, and asks of each
+# how far it sees, what it remembers, and what it has to wait for.
 #
 # **You will be able to**
 #
 # - write the likelihood of a picture as a product over its pixels, and say why each factor must not see its own pixel;
 # - build masks A and B, for grey and for colour pictures, and prove by gradient and by perturbation that they hold;
-# - compute how far a stack of masked convolutions looks, and point at the pixels it can never see;
-# - train a PixelCNN, read its likelihood in nats and in bits, and draw from it, pixel by pixel.
+# - compute how far a stack of masked convolutions looks, point at the pixels it can never see, and cure it with two
+#   stacks;
+# - say what a Row LSTM and a Diagonal BiLSTM see, and which of their steps wait for which;
+# - tell why training takes one pass and drawing takes one per pixel, and draw without computing anything twice.
 #
-# **Minutes**: 45, and 55 more for the exercise.
+# **Minutes**: 75, and 55 more for the exercise.
 #
-# **Prerequisites**: what a convolution does; the chain rule, $p(a, b) = p(a)\,p(b \mid a)$, and cross-entropy (chapter 01).
+# **Prerequisites**: what a convolution does; what a recurrent network is; the chain rule,
+# $p(a, b) = p(a)\,p(b \mid a)$, and cross-entropy (chapter 01).
 #
-# **Claims and numbers**: what the article claims is numbered, C01 to C27; here we test C06 and C07. `confirm` compares
-# a number measured just now with the course's ledger of results, where it stands with its spread over seeds, and
-# complains when it lies outside a stated band.
-#
-# **How far it goes**: to the plain PixelCNN and its blind spot. The cure (two stacks, gates) and the recurrent cousin,
-# PixelRNN, are being written.
+# **Claims and numbers**: "the article" is C. M. Wild's of 2018, in the references, which this course goes through claim
+# by claim; here C04 to C08. `confirm` compares a number measured just now with the course's ledger of results, and
+# complains when it lies outside a stated band. A ± right after a number of the ledger is the standard deviation over
+# three trainings, or three untrained networks, that differ in their seed; the band's ± is how far another run may lie off.
 
 # %%
 import itertools
 import math
+import statistics
+import time
 
 import torch
 from matplotlib.patches import Rectangle
 
 from course_lib import zoo
 from course_lib.data import digits
-from course_lib.experiments.chapter_02 import (
-    LIVE,
-    PEEK,
-    independent_nll,
-    live_model,
-    lower_edge_inked,
-    measured_field,
-    open_the_masks,
-)
-from course_lib.figures.style import BLUE, FAINT, INK, VERMILION, figure, image_grid, show
+from course_lib.experiments import chapter_02 as chapter
+from course_lib.experiments.chapter_02 import LIVE, PEEK, SEEDS, TITLES, field_of, live_model, measured_field
+from course_lib.figures.style import AMBER, BLUE, FAINT, GREEN, INK, PURPLE, VERMILION, figure, image_grid, show
 from course_lib.measurement.ledger import ClaimsTable, confirm, result
 from course_lib.measurement.receptive_field import field_by_gradient, field_by_perturbation, is_past, plain_stack_field
+from course_lib.models.diagonal_lstm import skew
 from course_lib.models.masks import MaskedConv2d, causal_mask, raster_mask
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.training.fit import Plan, fit
 from course_lib.widgets import Choice, Explorer, IntRange
 
+COLOURS = {"pixelcnn": BLUE, "small": BLUE, "gated": GREEN, "row": VERMILION, "diagonal": AMBER, "wide": PURPLE}
 train, _, test = digits(binary=True)
 x_train, x_test = train.images, test.images
 print(f"{len(x_train)} training digits and {len(x_test)} test digits, {tuple(x_train.shape[1:])}, black or white")
@@ -76,21 +75,14 @@ print(f"{len(x_train)} training digits and {len(x_test)} test digits, {tuple(x_t
 #
 # **Before you run the next cell.** We train an ordinary convolutional network, no tricks, to predict each pixel of a
 # digit from the digit. Pixels that know nothing of each other cost what the first line will print. What will
-# the network's $-\log p(x)$ be: a little lower, half as much, next to nothing?
+# the network's $-\log p(x)$ be: a little lower, half as much, next to nothing? Then it draws: from an empty canvas we ask
+# for the first pixel, toss the coin, go on to the next. What will it draw?
 
 # %% tags=["nbval-ignore-output"]
-confirm("02.digits.independent", independent_nll(x_train, x_test))
-peeking = open_the_masks(live_model(seed=0))
+confirm("02.digits.independent", chapter.independent_nll(x_train, x_test))
+peeking = chapter.open_the_masks(live_model(seed=0))
 fit(peeking, negative_log_likelihood, x_train, PEEK, progress=False)
-with torch.no_grad():
-    peeking_nll = float(-peeking.log_prob(x_test).mean())
-confirm("02.digits.peeking", peeking_nll)
-
-# %% [markdown]
-# Nearly nothing: as if digits held no surprise at all. Do you believe it? A model of pictures can also draw, so let it
-# draw: start from an empty canvas, ask for the first pixel, toss the coin, go on to the next.
-
-# %%
+confirm("02.digits.peeking", chapter.digits_nll(peeking, x_test))
 drawn = peeking.sample(8, torch.Generator().manual_seed(0))
 fig = image_grid(
     torch.cat([x_test[:8], drawn]),
@@ -104,8 +96,9 @@ show(
 )
 
 # %% [markdown]
-# It has learnt to copy. Each output sits on top of the very pixel it is asked about, and hands it through; on an empty
-# canvas it copies emptiness. Its score was never a likelihood: a likelihood adds up to 1 over all pictures.
+# A perfect score, and empty canvases. It has learnt to copy: each output sits on top of the very pixel it is asked about,
+# and hands it through; on an empty canvas it copies emptiness. Its score was never a likelihood: a likelihood adds up to
+# 1 over all pictures.
 #
 # That is easy to check where there are few pictures. In a world of 2 x 2 pixels there are 16. We sum $p(x)$ over all of
 # them, for a small network with masks (we come to them in a moment), for the same network without, and for the latter
@@ -116,7 +109,7 @@ every_picture = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).doub
 torch.manual_seed(3)
 with_masks = PixelCNN((1, 2, 2), width=8, depth=2).double()
 total = float(with_masks.log_prob(every_picture).exp().sum().detach())
-without = open_the_masks(with_masks)
+without = chapter.open_the_masks(with_masks)
 untrained = float(without.log_prob(every_picture).exp().sum().detach())
 fit(without, negative_log_likelihood, every_picture, Plan(steps=300, batch_size=16, warm_up=10), progress=False)
 trained = float(without.log_prob(every_picture).exp().sum().detach())
@@ -136,7 +129,12 @@ assert abs(total - 1) < 1e-12 and abs(untrained - 1) > 1e-3 and trained > 15.9
 # - **Mask B** keeps the centre. Every later layer may use it, because behind a mask-A layer, the feature at place $i$
 #   knows only $x_{<i}$.
 #
-# **Predict**: what would a stack lose that used mask A in every layer?
+# A colour picture has three numbers at each place. They are ordered as well: red, then green, which may look at red,
+# then blue, which may look at both. Away from the centre nothing changes; at the centre the mask becomes a small table:
+# which output colour (row) may see which input colour (column)?
+#
+# **Predict** that table, for both masks. And what would a stack lose that used mask A in every layer? (The next cell
+# draws the masks, counts what two layers see either way, and prints the table.)
 
 # %%
 fig, axes = figure(1, 2, width=5.5, height=2.7)
@@ -158,32 +156,20 @@ show(
     "is, they are kept. The centre is one in mask B only.",
 )
 
-# %%
 blank = torch.zeros(1, 1, 7, 7).double()
 for kinds in ("AB", "AA"):
     torch.manual_seed(0)
     stack = torch.nn.Sequential(MaskedConv2d(kinds[0], 1, 8, 3), MaskedConv2d(kinds[1], 8, 1, 3)).double()
     seen = field_by_gradient(stack, blank, (0, 3, 3))[0] > 0
-    print(
-        f"mask {kinds[0]}, then mask {kinds[1]}: {int(seen.sum())} pixels seen, left neighbour seen: {bool(seen[3, 2])}"
-    )
+    print(f"mask {kinds[0]}, then {kinds[1]}: {int(seen.sum())} pixels seen, the left neighbour: {bool(seen[3, 2])}")
+for kind in "AB":
+    rows = causal_mask(kind, 3, 3, 3, colours=3)[:, :, 1, 1].int().tolist()
+    print(f"mask {kind}, centre tap, columns R G B:", *(f"{c} {row}" for c, row in zip("RGB", rows, strict=True)))
 
 # %% [markdown]
 # Mask A twice loses two pixels, the left neighbour among them, the one that says most. After the first layer,
 # $x_{i-1}$ has been heard of at place $i$ and at places after it, and a second mask A admits none of those.
 #
-# A colour picture has three numbers at each place. They are ordered as well: red, then green, which may look at red,
-# then blue, which may look at both. Away from the centre nothing changes. At the centre, the mask becomes a small
-# table: which output colour (row) may see which input colour (column)?
-
-# %%
-for kind in "AB":
-    at_the_centre = causal_mask(kind, 3, 3, 3, colours=3)[:, :, 1, 1].int()
-    print(f"mask {kind}, centre tap      sees R G B")
-    for colour, row in zip(["red", "green", "blue"], at_the_centre.tolist(), strict=True):
-        print(f"  output {colour:<17} {row[0]:>5} {row[1]} {row[2]}")
-
-# %% [markdown]
 # ## Does it hold? (claim C06)
 #
 # The article says that a masked convolution conditions each pixel on those before it and on no other. A network that
@@ -227,7 +213,6 @@ show(
     "right has no effect, and two future ones at the left of the next row are not affected.",
 )
 
-# %%
 worst_change = worst_gradient = 0.0
 for place in itertools.product(range(1), range(8), range(8)):
     hidden = ~is_past((1, 8, 8), place)
@@ -275,7 +260,19 @@ show(
 )
 
 # %% [markdown]
-# The field grows, as the article says. But look at its right edge. Move the sliders: does any depth fill the corner?
+# The field grows, as the article says. But look at its right edge.
+#
+# ### The blind spot, derived
+#
+# Follow a path from a past pixel to the logit, backwards, layer by layer. Within a row a masked filter never moves to
+# the right; a layer that does move right climbs at least one row as well, and moves at most $(k-1)/2$ columns. So on a
+# path that climbs $d$ rows there are at most $d$ moves to the right, and it ends at most $d\,(k-1)/2$ columns to the
+# right, however many layers there are. In a window that ends 10 columns to the right, what stays unseen is
+#
+# $$\text{blind}(k) = \sum_{d=1}^{10} \max\!\left(0,\; 10 - d\,\tfrac{k-1}{2}\right).$$
+#
+# Depth does not occur in the formula. Move the sliders: does any depth fill the corner? Below them stands the formula,
+# beside what the gradient of a 20-layer network finds.
 
 
 # %%
@@ -305,18 +302,6 @@ Explorer(
     kernel=Choice([3, 5, 7]),
 )
 
-# %% [markdown]
-# ### The blind spot, derived
-#
-# Follow a path from a past pixel to the logit, backwards, layer by layer. Within a row a masked filter never moves to
-# the right; a layer that does move right climbs at least one row as well, and moves at most $(k-1)/2$ columns. So on a
-# path that climbs $d$ rows there are at most $d$ moves to the right, and it ends at most $d\,(k-1)/2$ columns to the
-# right, however many layers there are. In a window that ends 10 columns to the right, what stays unseen is
-#
-# $$\text{blind}(k) = \sum_{d=1}^{10} \max\!\left(0,\; 10 - d\,\tfrac{k-1}{2}\right).$$
-#
-# Depth does not occur in the formula. Checked by number, against the gradient of a 20-layer network:
-
 # %%
 print("filter   blind by formula   seen = 220 - blind   measured")
 for kernel in (3, 5, 7):
@@ -328,52 +313,328 @@ for kernel in (3, 5, 7):
 # %% [markdown]
 # So C07 is half true. More layers do widen the field, and it does become global towards the left. To the far upper
 # right a plain stack stays blind at every depth. Wider filters shrink the blind spot; by the formula it is gone from
-# this window at $k = 21$, a filter as wide as the window. Van den Oord and colleagues noticed this in their own model a
-# few months later, and cured it with two stacks.
+# this window at $k = 21$, a filter as wide as the window.
+#
+# ## Two stacks and a gate
+#
+# Van den Oord and colleagues noticed the blind spot in their own model a few months later, and cured it. The trouble was
+# one set of features that had to obey the strictest rule, that of the pixel's own row. They took two:
+#
+# - the **vertical stack** $v$ tells of the rows above alone. They are all past, so its filters look to both sides freely,
+#   and no path is ever forced to climb in order to move right;
+# - the **horizontal stack** $h$ tells of the own row, to the left, and is handed $v$ in every layer. Nothing flows back
+#   from $h$ to $v$: $v$ would carry the own row to places on the left that must not know it.
+#
+# They also changed the unit. In place of a ReLU each layer computes two maps, $a$ and $b$, and puts out
+# $\tanh(a) \odot \sigma(b)$, where $\odot$ multiplies entry by entry: the first says *what*, the second opens or closes
+# the **gate**. It is borrowed from the LSTM, which we meet next.
+#
+# **Predict**: how many of the 220 pixels do two stacks of ten 3 x 3 layers reach? And which of the two, deeper but plain
+# or shallower with two stacks, would you rather be?
+
+# %%
+torch.manual_seed(0)
+two_stacks = field_of(chapter.FIELDS["gated"]())
+plain = measured_field(kernel=3, layers=20)
+confirm("02.field.gated", float(two_stacks.sum()))
+fig, axes = figure(1, 2, width=7.0, height=2.9, sharey=True)
+past = is_past((1, 21, 21), (0, 10, 10))[0]
+for ax, seen, name in [(axes[0], plain, "One stack, 20 layers"), (axes[1], two_stacks, "Two stacks, 10 layers")]:
+    ax.imshow(seen, cmap="cividis", vmin=0, vmax=1)
+    rows, columns = (past & ~seen).nonzero(as_tuple=True)
+    ax.scatter(columns, rows, marker="x", s=24, color=VERMILION)
+    ax.plot(10, 10, marker="o", color=VERMILION, markersize=7)
+    ax.set(xticks=[0, 10, 20], yticks=[0, 10], ylim=(12.5, -0.5), xlabel="column")
+    ax.set_title(f"{name}: {int(seen.sum())} of 220")
+axes[0].set_ylabel("row")
+show(
+    fig,
+    alt="The upper part of two 21 by 21 windows, the pixel in the middle marked. Left, one plain stack: a triangle of past pixels at the "
+    "upper right is crossed out as never seen. Right, two stacks: all rows above and all pixels to the left are seen.",
+)
+
+# %% [markdown]
+# Half the depth, and nothing is missed.
+#
+# ## Memory in place of masks: Row LSTM and Diagonal BiLSTM
+#
+# A **recurrent** network has another way of looking back: it carries a state. An **LSTM** carries two, $h$ and $c$, and at
+# each step computes from the input and the last $h$ three gates and one proposal:
+#
+# $$c_t = \sigma(f) \odot c_{t-1} + \sigma(i) \odot \tanh(g), \qquad h_t = \sigma(o) \odot \tanh(c_t).$$
+#
+# What to keep ($f$), what to write ($i$, $g$), what to show ($o$). A layer of it sees, in principle, as far back as its
+# path goes. But which path, in a picture? Three answers, all in the first PixelRNN paper or implied by it:
+#
+# - pixel by pixel, along the raster: everything is past, and there are as many steps as pixels;
+# - **Row LSTM**: a step is a row. The state at a place hears of the three states above it, left, middle and right, so the
+#   past it knows is a triangle that opens upwards; a masked filter adds the left neighbour of its own row;
+# - **Diagonal BiLSTM**: a step is a diagonal. The state hears of the pixel to the left and the pixel above, so it knows
+#   the whole rectangle up and to the left. A second LSTM comes from the upper right; what it knows of a pixel is handed to
+#   the pixel *below*, since in its own row it has seen the future.
+#
+# Diagonals are awkward to cut out of a tensor. The trick is to **skew** the picture: move row $r$ by $r$ places to the
+# right, and the diagonals become columns (printed below for 3 x 4 pixels, numbered from 1; 0 is filling).
+#
+# One pixel falls between the two LSTMs, and few people would miss it. **Predict** which of the past pixels a Diagonal
+# BiLSTM fails to see, if nobody takes care. (Look at the end of the row above.)
+
+# %%
+print(skew(torch.arange(1, 13).view(3, 4, 1))[..., 0])
+fig, axes = figure(1, 3, width=7.4, height=2.6, sharey=True)
+titles = {"row": "Row LSTM", "no_blank": "Diagonal, no blank", "diagonal": "Diagonal BiLSTM"}
+for ax, (name, title) in zip(axes, titles.items(), strict=True):
+    torch.manual_seed(0)
+    seen = field_of(chapter.FIELDS[name]())
+    confirm(f"02.field.{name}", float(seen.sum()))
+    ax.imshow(seen, cmap="cividis", vmin=0, vmax=1)
+    if name == "no_blank":
+        ax.scatter(*reversed((past & ~seen).nonzero()[0].tolist()), marker="x", color=VERMILION, s=40)
+    ax.plot(10, 10, marker="o", color=VERMILION, markersize=6)
+    ax.set(xticks=[0, 10, 20], yticks=[0, 10], ylim=(12.5, -0.5), xlabel="column")
+    ax.set_title(f"{title}:\n{int(seen.sum())} of 220")
+axes[0].set_ylabel("row")
+show(
+    fig,
+    alt="The upper part of three 21 by 21 windows, the pixel in the middle marked. Row LSTM: a triangle that opens upwards. Diagonal "
+    "BiLSTM without a blank column: all past pixels but the last one of the row above, which is crossed out. Diagonal "
+    "BiLSTM with the blank column: all past pixels.",
+)
+
+# %% [markdown]
+# One layer, and the Diagonal BiLSTM sees everything, except that the LSTM from the right, at the last pixel of a row,
+# has just begun: the mask-A filter before it hides that very pixel from it, and there is no place further to the right
+# from which it could have been told. So the picture gets a **blank column** on its right, and 219 become 220.
 #
 # ## What does a digit cost?
 #
-# With masks, one pass gives all $n$ conditionals of a known picture, and its log-likelihood is a sum of
-# cross-entropies:
+# Whatever looks backwards gives $n$ conditionals for a known picture, and its log-likelihood is a sum of cross-entropies:
 #
 # $$\log p(x) = \sum_i x_i \log \sigma(\ell_i) + (1 - x_i) \log \sigma(-\ell_i) \quad \text{nats per image.}$$
 #
 # A *sum* over pixels. Many programs take the mean, which divides by the number of pixels and goes unnoticed until
 # something else, such as the KL term of a VAE, is added to it.
 #
-# **Predict**: independent pixels and the peeking network gave you two numbers. Where between them will an honest
-# PixelCNN land?
+# We train four small models for 250 steps each: plain and gated PixelCNN, Row LSTM and Diagonal BiLSTM, each with a first
+# filter of 7 x 7, so that the last pixel sees the first in all of them. **Predict**: independent pixels and the peeking
+# network gave you two numbers. Where between them will an honest model land? And which of the four will win?
 
 # %% tags=["nbval-ignore-output"]
-pixelcnn = live_model(seed=0)
-history = fit(pixelcnn, negative_log_likelihood, x_train, LIVE, every=10, progress=False)
-with torch.no_grad():
-    nll = float(-pixelcnn.log_prob(x_test).mean())
-confirm("02.digits.nll", nll)
-print(f"that is {nll / math.log(2):.1f} bits for {x_test[0].numel()} pixels")
+trained, curves = {}, {}
+for name in chapter.LIVE_MODELS:
+    trained[name] = live_model(seed=0, name=name)
+    curves[name] = fit(trained[name], negative_log_likelihood, x_train, LIVE, every=10, progress=False)
+    nll = chapter.digits_nll(trained[name], x_test)
+    confirm("02.digits.nll" if name == "pixelcnn" else f"02.digits.{name}", nll)
+    print(f"    {sum(p.numel() for p in trained[name].parameters()):,} parameters, {nll / math.log(2):.1f} bits")
 
-# %% tags=["nbval-ignore-output"]
-fig, ax = figure(width=6.4, height=2.9)
-ax.plot(history.steps, history.terms["nll"], color=BLUE, label="training batches")
-ax.axhline(nll, color=INK, linestyle="--", label="PixelCNN, test digits")
-ax.axhline(independent_nll(x_train, x_test), color=VERMILION, linestyle=":", label="independent pixels, test digits")
-ax.set_xlabel("training step")
-ax.set_ylabel("NLL (nats per image)")
-ax.set_title("Looking back pays, within seconds of training")
-ax.legend()
+fig, ax = figure(width=6.4, height=3.0)
+for name, curve in curves.items():
+    ax.plot(curve.steps, curve.terms["nll"], color=COLOURS[name], label=TITLES[name])
+ax.axhline(chapter.independent_nll(x_train, x_test), color=INK, linestyle=":", label="independent pixels, test digits")
+ax.set(xlabel="training step", ylabel="NLL (nats per image)", ylim=(15, 46))
+ax.set_title("Looking back pays, within seconds, by mask or by memory")
+ax.legend(title="training batches")
 show(
     fig,
-    alt="Negative log-likelihood against training step. The curve falls from above the line of independent pixels to "
-    "clearly below it, and the test value of the trained network lies well below too.",
+    alt="Negative log-likelihood against training step for four models. All four curves fall from above the line of "
+    "independent pixels to clearly below it, and end close to one another.",
 )
 
 # %% [markdown]
+# Four ways of looking back, and at this size they cost nearly the same; the ± says how much of the difference is the
+# seed's. Nothing here tells how they would rank on large pictures after long training.
+#
+# ## Does an RNN forget? (claim C04)
+#
+# The article's first reason to prefer PixelCNN is that a recurrent network has trouble remembering what lies far back.
+# It sounds right: the first pixel's influence passes through every state on the way, and each step may shrink it. But a
+# convolutional network has a way too, through its layers. Compare them on the longest way there is: from the last pixel
+# of an $n$ x $n$ picture back to the first. We measure $|\partial \ell_{\text{last}} / \partial x_{\text{first}}|$ before
+# any training, in five networks that all see that far: the two LSTMs, one layer each; a plain and a gated PixelCNN with
+# 3 x 3 filters and as many layers as it takes; and a PixelCNN whose first filter is wide enough to see the first pixel
+# at once.
+#
+# **Predict** five curves. (A sixth needs no network: a PixelCNN with too few layers has a gradient of exactly zero.)
+
+# %%
+fig, (left, right) = figure(1, 2, width=7.4, height=3.5, gridspec_kw={"width_ratios": [1.5, 1]})
+x = chapter.coins(8, 8, torch.Generator().manual_seed(0)).double()
+for name in chapter.carriers(8):
+    found = [chapter.last_to_first(chapter.carrier(name, 8, seed).double(), x) for seed in SEEDS]
+    confirm(f"C04.start.{name}.08", statistics.fmean(found))
+    rows = [result(f"C04.start.{name}.{side:02d}") for side in chapter.CARRIED_OVER]
+    values, spreads = [row.value for row in rows], [row.spread for row in rows]
+    style = dict(color=COLOURS[name], marker="o", markersize=4, capsize=3, label=TITLES[name])
+    left.errorbar(chapter.CARRIED_OVER, values, spreads, linestyle="--" if name == "small" else "-", **style)
+left.set(xlabel="side of the picture, n", ylabel="gradient, powers of ten", xticks=chapter.CARRIED_OVER)
+left.set_title("Untrained: the longer the way, the fainter")
+left.legend(fontsize=8.5)
+for place, name in enumerate(chapter.LIVE_MODELS):
+    before, after = (result(f"C04.digits.{name}.{when}").value for when in ("before", "after"))
+    right.annotate("", (place, after), (place, before), arrowprops=dict(arrowstyle="->", color=COLOURS[name], lw=2))
+right.set(xlim=(-0.5, 3.5), ylim=(-9.5, -1), xticks=range(4))
+right.set_xticklabels(["plain\nCNN", "gated\nCNN", "Row\nLSTM", "Diag.\nBiLSTM"], fontsize=9)
+right.set_title("8 x 8 digits: training\nlifts it")
+show(
+    fig,
+    alt="Left: gradient from the last pixel to the first, in powers of ten, against the side of the picture. Four lines "
+    "fall steadily: plain PixelCNN with 3 by 3 filters fastest, then Row LSTM and gated PixelCNN together, then Diagonal "
+    "BiLSTM. The PixelCNN with one wide filter stays almost level. Right: four arrows, one for each model trained on "
+    "digits, all pointing up from before training to after it.",
+)
+
+# %% [markdown]
+# Straight lines on a logarithmic scale: a constant factor for every step of the way. Untrained, the LSTMs do forget, as
+# the article says. So do the convolutional networks with small filters, and the plain one forgets fastest of all. What
+# the curves follow is not recurrence but the **length of the way**: $n - 1$ rows or layers for most of them, and a single
+# step for the wide filter, which hardly fades. (It pays in weights, about $4 n^2$ for each pair of maps.)
+#
+# And training may change all that. On digits it lifts every gradient by powers of ten, and the two LSTMs end *above* the
+# two PixelCNNs. An exception to note: the last pixel of a digit is nearly always blank, so this says that the way is open,
+# not that much travels on it.
+#
+# A test with something to carry. Every pixel is a fair coin, but the last repeats the first. Only the last pixel counts
+# in the loss, and each network has 300 steps of 32 fresh pictures to find out. A whole bit is missing if it knows nothing
+# of the first pixel, none if it has got through. **Predict** from the left picture: whose bit arrives over 4 rows, and
+# whose over 8?
+
+# %% tags=["nbval-ignore-output"]
+print(
+    f"bits missing at the last pixel     {'   '.join(f'{side} x {side}'.rjust(11) for side in chapter.REMEMBERED_OVER)}"
+)
+for name in chapter.carriers(8):
+    rows = [result(f"C04.bit.{name}.{side:02d}") for side in chapter.REMEMBERED_OVER]
+    print(f"{TITLES[name]:<34} {'   '.join(f'{row.value:.2f} ± {row.spread:.2f}'.rjust(11) for row in rows)}")
+for name in ("row", "wide"):
+    confirm(f"C04.bit.{name}.08", chapter.remember(chapter.carrier(name, 8, seed=0), seed=0))
+
+# %% [markdown]
+# Over 4 rows the bit gets through in the LSTMs and in the gated PixelCNN, and not in the plain one with small filters.
+# Over 8 rows the one wide filter has it, in every run. The others have lost it, nearly always whole: where the gradient
+# begins as a millionth or less, 300 steps do not find it. Longer training moves that limit. Digits are kinder than
+# coins: there each pixel on the way is worth predicting too, so that the way may be built a step at a time.
+#
+# So C04 is right about LSTMs and wrong about the difference. Long ways are hard for both, and PixelCNN is better off only
+# where its filters make the way short. That very thought, a way of one step between any two places, later became the
+# argument for attention (Vaswani et al., 2017, table 1).
+#
+# ## What has to wait for what? (claim C05)
+#
+# The article's second reason: an RNN cannot be trained in parallel, since every pixel needs the state that comes from
+# everything before it. Take that literally, and an $n$ x $n$ picture needs $n^2$ steps in a row. Now look at which states
+# actually wait for which:
+#
+# - Row LSTM: a state waits for three states in the row above. All states of a row can be computed at the same time: $n$
+#   steps.
+# - Diagonal BiLSTM: the state at $(r, c)$ waits for $(r, c - 1)$ and $(r - 1, c)$. All with the same $r + c$ are ready
+#   together. There are $n + (n + 1) - 1 = 2n$ diagonals, with the blank column, and both directions run side by side.
+# - PixelCNN: features wait for the layer below, and for no other pixel of their own layer. As many steps as layers,
+#   whatever $n$ is.
+#
+# The *amount* of work grows like $n^2$ in all three. **Predict** two things for sides 8, 16, 32 and 64: the curves of
+# steps in a row, and the curves of time on a processor that can do a little, but not much, at the same time. (The times
+# were measured in turns, model after model, thirty rounds, and the least of each is shown.)
+
+# %%
+fig, (left, right) = figure(1, 2, width=7.4, height=3.3)
+for name, build in chapter.TIMED.items():
+    steps = [chapter.waits(build(side)) for side in chapter.SIDES]
+    print(f"{TITLES[name]:<16} computations in a row at sides 8, 16, 32, 64: {steps}")
+    assert steps == [result(f"C05.steps.{name}.{side:02d}").value for side in chapter.SIDES]
+    style = dict(color=COLOURS[name], marker="o", markersize=4)
+    left.plot(chapter.SIDES, steps, **style)
+    times = [result(f"C05.ms.{name}.{side:02d}").value for side in chapter.SIDES]
+    right.plot(chapter.SIDES, times, label=TITLES[name], **style)
+left.plot(chapter.SIDES, [side**2 for side in chapter.SIDES], color=INK, linestyle=":")
+left.text(20, 700, "pixel by pixel", rotation=33, color=INK, fontsize=9)
+left.set(ylabel="computations in a row")
+left.set_title("What must wait for what")
+right.set(ylabel="ms for a gradient step, one picture")
+right.set_title("Time, from the ledger")
+right.legend()
+for ax in (left, right):
+    ax.set(xscale="log", yscale="log", xlabel="side of the picture, n", xticks=chapter.SIDES)
+    ax.set_xticks([], minor=True)
+    ax.set_xticklabels(chapter.SIDES)
+show(
+    fig,
+    alt=(
+        "Two log-log plots against the side of the picture, 8 to 64. Left, computations that wait for one another: level "
+        "for the PixelCNN, rising with the side for Row LSTM, twice that for Diagonal BiLSTM, and with its square for an "
+        "LSTM that goes pixel by pixel. Right, milliseconds for one gradient step on one picture: PixelCNN lowest at large "
+        "sides, then Row LSTM, then Diagonal BiLSTM."
+    ),
+)
+print(result("C05.ms.row.08").hardware)
+
+# %% [markdown]
+# ## Why training is parallel and drawing is not (claim C08)
+#
+# The article gives PixelCNN's second advantage a reason: a pixel depends on those directly around it only, so patches of
+# one picture can be sent to different workers. Is that why? Ask what a worker needs who computes the logits of a patch.
+#
+# - *The pixels that its field reaches.* A field of $r$ rows and columns reaches beyond the patch by $r$ pixels above, left
+#   and right: the patch needs a **halo**. It can have one, since in training the whole picture is known. Feeding the true
+#   past, instead of what the model itself would have drawn, is called **teacher forcing**.
+# - *Nothing else.* Convolutions have no state, so nobody waits. But then no cutting is needed either: one pass over the
+#   whole picture gives all conditionals, on one machine.
+#
+# **Predict** five numbers for a 16 x 16 picture and a field of 4: by how much do logits differ between one pass and a
+# pass for each pixel on a picture whose future has been wiped out; between the whole and patches of 8 x 8 with a halo of 4;
+# without a halo; for a Row LSTM with a halo of 4? And how many pixels does a patch with its halo look at, for each one
+# that it answers?
+#
+# Then the opposite experiment, *drawing* in parallel: the PixelCNN that you have just trained draws the four quarters of
+# a digit at the same time. We ask it what it thinks of the result, in nats.
+
+# %%
+x = chapter.coins(1, 16, torch.Generator().manual_seed(0)).double()
+pairs = []
+for seed in SEEDS:
+    cnn, row_lstm = (chapter.patched_model(name, seed) for name in ("pixelcnn", "row"))
+    with torch.no_grad():
+        whole, row_whole = cnn(x), row_lstm(x)
+    with_halo, looked_at = chapter.patchwise(cnn, x, size=8, halo=4)
+    bare, _ = chapter.patchwise(cnn, x, size=8, halo=0)
+    row_halo, _ = chapter.patchwise(row_lstm, x, size=8, halo=4)
+    one_by_one = chapter.one_at_a_time(cnn, x)
+    different = (one_by_one - whole, with_halo - whole, bare - whole, row_halo - row_whole)
+    pairs.append([round(float(difference.abs().max()), 9) for difference in different])
+for key, values in zip(("one_pass", "halo", "bare", "row"), zip(*pairs, strict=True), strict=True):
+    confirm(f"C08.{key}", statistics.fmean(values))
+confirm("C08.cost", looked_at)
+
+# %% tags=["nbval-ignore-output"]
+at_once, in_order = (draw(trained["pixelcnn"], 250, seed=0) for draw in (chapter.draw_in_quarters, chapter.draw_whole))
+confirm("C08.whole", chapter.digits_nll(trained["pixelcnn"], in_order))
+confirm("C08.quarters", chapter.digits_nll(trained["pixelcnn"], at_once))
+fig = image_grid(
+    torch.cat([in_order[:10], at_once[:10]]),
+    columns=10,
+    title="Four quarters drawn at once do not know of each other",
+    row_labels=["in order", "at once"],
+)
+show(
+    fig,
+    alt="Two rows of ten drawings, 8 by 8. Above, drawn pixel by pixel: digit-like. Below, drawn as four quarters at the "
+    "same time: pieces of strokes that do not meet.",
+)
+
+# %% [markdown]
+# The first two differences are zero, so the article is right that patches *can* be sent away. Without a halo the answer is
+# wrong, with one the work nearly doubles, and all of it would be for nothing on a machine that holds the whole picture.
+# The Row LSTM tells what matters: its inputs are known just as well, teacher forcing and all, and the same halo does not
+# do, because its patch also needs a *state*, which only the patches above it can compute. So two things make training
+# parallel: **every input is known**, and **no state is carried**. Nearness of the inputs is neither.
+#
+# Take away the first, and PixelCNN loses its advantage: drawing in parallel costs more than twice the nats of its own
+# drawings in order. There the neighbour's pixels are not known yet, and no worker can be told.
+#
 # ## Drawing, one pixel at a time
 #
-# In training every pixel is known, so one pass scores a whole picture. In drawing, pixel $i$ must exist before the
-# network can be asked about pixel $i + 1$. That is a loop with one pass per pixel, and the loop is all there is to it.
-#
-# Below it starts from the upper half of a digit rather than from an empty canvas. **Predict**: will the endings agree?
+# So drawing is a loop with one pass per pixel, and the loop is all there is to it. Below it starts from the upper half of
+# a digit rather than from an empty canvas. **Predict**: will the endings agree?
 
 # %% tags=["nbval-ignore-output"]
 generator = torch.Generator().manual_seed(4)
@@ -381,7 +642,7 @@ canvas = x_test[[3, 11, 20]].repeat_interleave(7, dim=0)
 canvas[:, :, 4:] = 0
 with torch.no_grad():
     for row, column in itertools.product(range(4, 8), range(8)):
-        p = torch.sigmoid(pixelcnn(canvas)[:, 0, row, column])
+        p = torch.sigmoid(trained["pixelcnn"](canvas)[:, 0, row, column])
         canvas[:, 0, row, column] = torch.bernoulli(p, generator=generator)
 
 rows = torch.cat([torch.cat([x_test[i : i + 1], canvas[7 * k : 7 * k + 7]]) for k, i in enumerate([3, 11, 20])])
@@ -395,6 +656,40 @@ show(
 # %% [markdown]
 # They do not: the same upper half is carried on in different ways, some of them digits.
 #
+# ### Never compute anything twice
+#
+# The loop runs the whole network over the whole canvas for every pixel, and throws all answers away but one: with $n$
+# pixels and a cost of $k$ for the features of one pixel, $n^2 k$. What can be kept? Causality answers. Behind mask A, every
+# feature at place $j$ depends on pixels before $j$ (in the vertical stack: on rows above). Once those are drawn they never
+# change again, so neither does the feature. **Each feature has to be computed once**, when its pixel's turn comes:
+#
+# - a vertical stack, or the rows of a plain filter above its centre: once per row, for the whole row;
+# - the own row: one column at a time, from the features to the left, which are stored;
+# - an LSTM: its state, which was made for this.
+#
+# That is $n k$: at best $n$ times as fast, 784 times for an MNIST digit. The price is memory, and bookkeeping for every
+# pixel, which weighs the more the smaller the network and the batch. And cached drawing must give the *same* pictures, not
+# similar ones: from the same random numbers, equal to the pixel. **Predict** the speed-up for 64 digits of 8 x 8.
+
+# %% tags=["nbval-ignore-output"]
+for name, model in trained.items():
+    took, pictures = {}, {}
+    for cached in (False, True):
+        started = time.perf_counter()
+        pictures[cached] = model.sample(64, torch.Generator().manual_seed(1), cached=cached)
+        took[cached] = time.perf_counter() - started
+    differ = int((pictures[True] != pictures[False]).sum())
+    print(
+        f"{TITLES[name]:<16} naive {took[False]:.2f} s, cached {took[True]:.2f} s, {took[False] / took[True]:.1f} times as"
+    )
+    print(f"{'':<16} fast; pixels that differ: {differ} of {pictures[True].numel()}")
+    assert differ == result("02.cached.differ").value
+print(result("02.cached.speed").quantity, result("02.cached.speed"), sep=": ")
+
+# %% [markdown]
+# At 64 pixels there is little to save, and the bookkeeping eats much of it. At 784 pixels there is: the last line. Before
+# such tricks were common, drawing was the reason not to use these models.
+#
 # ## At the papers' size
 #
 # The zoo holds two plain PixelCNNs trained on MNIST, 28 x 28, with the same data, seed and number of steps. They differ
@@ -402,6 +697,9 @@ show(
 # Their cards say on which hardware and for how long they were trained, and weights whose checksum is not the card's are
 # refused. The binarisation is **dynamic**: each grey pixel is a coin, tossed afresh. That matters when you compare: the
 # fixed binarisation of the same digits gives other numbers.
+#
+# A digit is 20 rows high. **Predict**: what goes wrong in the drawings of a model that forgets what lies more than ten
+# rows above, and where in the picture will it show?
 
 # %%
 for name in ("pixelcnn_mnist_narrow", "pixelcnn_mnist"):
@@ -414,14 +712,6 @@ for name in ("pixelcnn_mnist_narrow", "pixelcnn_mnist"):
     print(f"= {found['nats'] / 784 / math.log(2):.4f} bits per pixel")
 print(f"({found['images']:,} test images, {found['estimator']}, {found['binarisation']})")
 
-# %% [markdown]
-# The wide one wins. For orientation: the small PixelCNN without a code in the appendix of the Variational Lossy
-# Autoencoder paper (Chen et al., 2017, appendix D) reaches 87.55 nats on dynamically binarised MNIST.
-#
-# A digit is 20 rows high. **Predict**: what goes wrong in the drawings of a model that forgets what lies more than ten
-# rows above, and where in the picture will it show?
-
-# %%
 fig, axes = figure(2, 1, width=7.0, height=3.5)
 for ax, name, title in [
     (axes[0], "pixelcnn_mnist_narrow", "Narrow: starts a second stroke at the bottom, having forgotten the first"),
@@ -433,15 +723,16 @@ show(
     alt="Two panels of 24 drawings each. The narrow model's strokes are clean, but many pictures have stray strokes along "
     "the lower edge. The wide model's pictures are mostly readable digits with an empty lower edge.",
 )
-
-# %%
 for name in ("pixelcnn_mnist_narrow", "pixelcnn_mnist"):
-    inked = lower_edge_inked(zoo.samples(name))
+    inked = chapter.lower_edge_inked(zoo.samples(name))
     print(f"{name}: {inked:.0%} of {len(zoo.samples(name))} drawings have ink in the lowest row")
     assert inked == result(f"02.{name}.lower_edge").value
 print(f"real digits: {result('02.mnist.lower_edge').value:.1%} of 10,000 test images")
 
 # %% [markdown]
+# The wide one wins. For orientation: the small PixelCNN without a code in the appendix of the Variational Lossy
+# Autoencoder paper (Chen et al., 2017, appendix D) reaches 87.55 nats on dynamically binarised MNIST.
+#
 # That is claim C07 with a price tag. What a field does not reach, the model cannot keep consistent, and no pixel will
 # tell you: each looks fine next to its neighbours.
 #
@@ -449,7 +740,7 @@ print(f"real digits: {result('02.mnist.lower_edge').value:.1%} of 10,000 test im
 # little use for it. That is the story of chapter 06.
 
 # %%
-ClaimsTable("C06", "C07")
+ClaimsTable("C04", "C05", "C06", "C07", "C08")
 
 # %% [markdown]
 # ## Questions
@@ -464,27 +755,36 @@ ClaimsTable("C06", "C07")
 # opposite sign can cancel. Random weights, several random pictures, float64, and a second method that uses no gradient
 # make such an accident unlikely.</details>
 #
-# 3. A 5 x 5 plain stack stands at the left edge of the picture. Does the blind spot hurt less or more than in the
-# middle?
-# <details><summary>Answer</summary>More: everything it has to rely on lies above and to the right, and the part to the
-# upper right beyond the slope of two columns a row is what it cannot see. At the right edge there is nothing to be
-# blind to.</details>
+# 3. In the two-stack network, somebody adds a link from the horizontal stack back to the vertical one. What leaks?
+# <details><summary>Answer</summary>The present, and then the future. The vertical filters look to both sides. With the
+# link, v at the next place to the right contains h of that place, which knows the very pixel that is being asked about;
+# one layer later so does v here. That is why h listens to v, and v never to h.</details>
 #
 # 4. Training takes one pass per picture and drawing takes one per pixel. Is that because training is done on many
 #    machines?
-# <details><summary>Answer</summary>No. In training all pixels are known, so every conditional can be computed at once
-# (teacher forcing), on one machine. In drawing they are not known. The complete chapter will time both.</details>
+# <details><summary>Answer</summary>No. In training all pixels are known, and in a PixelCNN no state is carried, so every
+# conditional can be computed at once, on one machine. In drawing the pixels are not known yet. A cache makes each of the
+# passes cheap; it does not make them fewer.</details>
+#
+# 5. A Row LSTM has few parameters and a cheap step. Why may a PixelCNN with ten times the arithmetic still train faster
+#    on a GPU?
+# <details><summary>Answer</summary>A GPU does thousands of multiplications at once, if they do not wait for each other.
+# The PixelCNN waits as often as it has layers. The Row LSTM waits once per row, in every layer, and in each step there is
+# only one row to keep the machine busy with.</details>
 #
 # ## Where next
 #
-# The exercise `exercises/02_pixelrnn_pixelcnn` lets you write the masks, the convolution, the likelihood and the
-# sampler yourself, and answers at once.
+# The exercise `exercises/02_pixelrnn_pixelcnn` lets you write the main parts of this chapter yourself, and answers at
+# once. Then chapter 03: what is a code, and what does it cost?
 #
 # ## References
 #
 # - C. M. Wild (2018), With Great Power Comes Poor Latent Codes: Representation Learning in VAEs (Pt. 2), Towards Data
 #   Science, 7 May 2018. The article this course follows.
-# - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu (2016), Pixel Recurrent Neural Networks, arXiv 1601.06759.
-# - A. van den Oord et al. (2016), Conditional Image Generation with PixelCNN Decoders, arXiv 1606.05328. The blind spot
-#   and its cure.
+# - A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu (2016), Pixel Recurrent Neural Networks, arXiv 1601.06759. Masks,
+#   Row LSTM, Diagonal BiLSTM, skewing.
+# - A. van den Oord et al. (2016), Conditional Image Generation with PixelCNN Decoders, arXiv 1606.05328. The blind spot,
+#   two stacks, the gate.
+# - P. Ramachandran et al. (2017), Fast Generation for Convolutional Autoregressive Models, arXiv 1704.06001. Caching.
+# - A. Vaswani et al. (2017), Attention Is All You Need, arXiv 1706.03762. Layers compared by the length of the way.
 # - X. Chen et al. (2017), Variational Lossy Autoencoder, arXiv 1611.02731.
