@@ -7,20 +7,13 @@ import torch
 
 from course_lib.experiments.seeds import SEEDS, over_seeds
 from course_lib.measurement.information import information
-from course_lib.measurement.ledger import Claim, Result
+from course_lib.measurement.ledger import Result
 from course_lib.measurement.likelihood import iwae_nll
 from course_lib.training.fit import fit
 from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits
 from course_lib.zoo.train import hardware
 
-CLAIMS = (
-    Claim(
-        "C17",
-        "A strong decoder leaves its code unused where p(x) can be modelled without it.",
-        "Seen here on digits: at the same likelihood the ELBO's code is nearly silent, InfoVAE's is not. "
-        "Chapter 06 settles it.",
-    ),
-)
+CLAIMS = ()  # chapter 06 holds the verdict on C17
 
 
 def puzzle() -> Iterator[Result]:

@@ -29,7 +29,7 @@ from course_lib.models.vae import VAE
 from course_lib.objectives.infovae import beta_vae, elbo
 from course_lib.training.fit import Loss, Plan, fit
 from course_lib.zoo import cards
-from course_lib.zoo.recipes import binary_digits, knob, vlae
+from course_lib.zoo.recipes import binary_digits, vlae
 from course_lib.zoo.train import hardware
 
 CLAIMS = (
@@ -274,28 +274,6 @@ def steps_to_vlae() -> Iterator[Result]:
                 yield over_seeds(f"{claim or '06'}.{step}.{width}.{key}", words, values, 0.5, **about)
 
 
-KNOB = {
-    "information_lower": ("C10", "I(x;z), at least"),
-    "rate": ("06.knob", "rate"),
-    "distortion": ("06.knob", "distortion"),
-    "nll_nats": ("06.knob", "test NLL (IWAE, K = 500)"),
-}
-
-
-def knob_turned() -> Iterator[Result]:
-    """C10: the zoo's decoders that see 0, 1, 2, 4 or all rows and columns, under the ELBO and under InfoVAE."""
-    for objective in knob.OBJECTIVES:
-        for field in knob.FIELDS:
-            names = [knob.name_of(objective, field, seed) for seed in SEEDS]
-            found = [cards.card(name)["measurements"] for name in names]
-            told = f"field {knob.field_name(field)}, {'ELBO' if objective == 'elbo' else 'InfoVAE'}"
-            for quantity, (prefix, label) in KNOB.items():
-                values, claim = [row[quantity] for row in found], prefix if prefix == "C10" else ""
-                key = f"{prefix}.{objective}.field{knob.field_name(field)}.{quantity.split('_')[0]}"
-                about = dict(claim=claim, unit=NATS, hardware=cards.card(names[0])["hardware"])
-                yield over_seeds(key, f"{label}, {told}", values, 0.5, **about)
-
-
 def fitted_prior(vae: VAE, seed: int, steps: int = 300) -> FlowPrior:
     """A flow that learns q(z) of the training digits, by -log p(z) of drawn codes; encoder and decoder stay."""
     torch.manual_seed(seed)
@@ -408,7 +386,6 @@ EXPERIMENTS = {
     "C17.bit": one_bit,
     "06.bit": bits_by_training,
     "C09": sharper,
-    "C10": knob_turned,
     "06.steps": steps_to_vlae,
     "C17.pays": pays,
     "06.prior": priors,
