@@ -28,8 +28,8 @@
 # information and aggregate gap). All amounts are in nats per image; a bit is $\log 2 = 0.693$ nats.
 #
 # **Claims and numbers**: C09, C10, C17 and C18 of "the article", C. M. Wild's of 2018. `confirm` compares a number
-# measured just now with the course's ledger; a ± right after a number of the ledger is the standard deviation over three
-# seeds, the band's ± how far another run may lie off.
+# measured just now with the course's ledger; a ± right after a number of the ledger is the standard deviation over
+# three seeds, the band's ± how far another run may lie off.
 
 # %%
 import math
@@ -83,15 +83,12 @@ from course_lib.models.masks import MaskedConv2d
 from course_lib.widgets import Explorer, FloatRange, IntRange
 
 x_test = digits(binary=True).test.images
-BIT = math.log(2)
-
-
-FIELDS, rows = ("0", "1", "2", "4", "full"), results()
+BIT, FIELDS, known = math.log(2), ("0", "1", "2", "4", "full"), results()
 
 
 def ledger(key):
     """A number of the ledger."""
-    return rows[key].value
+    return known[key].value
 
 
 # %% [markdown]
@@ -101,7 +98,8 @@ def ledger(key):
 # depends on $z$ to what goes into its gates (van den Oord et al., 2016):
 #
 # - **bias**: a linear function of $z$, one number for each channel, *the same at every pixel*. It says *what*;
-# - **maps**: a linear function of $z$ for each channel *and each pixel*, painted beside the picture. It may say *where*.
+# - **maps**: a linear function of $z$ for each channel *and each pixel*, painted beside the picture. It may say
+#   *where*.
 #
 # A third way is a known mistake: to append the painted maps to the picture as further channels, and to send everything
 # through the masked convolution. The mask is there to hide pixels; $z$ is no pixel.
@@ -137,13 +135,13 @@ for ax, (name, logits) in zip(axes, ways.items(), strict=True):
 axes[0].set_ylabel("row")
 show(
     fig,
-    alt="Three 8 by 8 maps of how much each pixel's logit depends on the code. Bias: the same everywhere. Maps: different "
-    "from pixel to pixel, nowhere zero. Through the mask: zero at the first pixel, in the top left corner.",
+    alt="Three 8 by 8 maps of how much each pixel's logit depends on the code. Bias: the same everywhere. Maps: "
+    "different from pixel to pixel, nowhere zero. Through the mask: zero at the first pixel, in the top left corner.",
 )
 
 # %% [markdown]
-# A bias moves all logits alike, so a decoder that sees nothing and has only a bias paints all pixels with one coin. With
-# a field, it can say "a seven", and the pixels find out where they are from each other and from the edge. Maps can
+# A bias moves all logits alike, so a decoder that sees nothing and has only a bias paints all pixels with one coin.
+# With a field, it can say "a seven", and the pixels find out where they are from each other and from the edge. Maps can
 # speak to single pixels, and the experiments of this chapter use them. Through the mask, the first pixel is never told
 # anything, and those after it only about the places before them.
 #
@@ -185,7 +183,15 @@ show(
 )
 
 # %% [markdown]
-# **C09_TEXT**
+# The first two share their codes, so the rate is the same to the last digit. Compare them first. The chain pays fewer
+# nats for the digits given their codes, and its drawings have fewer stray dots: that is the sharpness one sees. The
+# number called sharpness does not see it: dots have edges too, and for that reason independent pixels look sharper than
+# digits do. Nor has the mean picture become sharper. What the code leaves open, no decoder can tell; a chain settles it
+# by its own draws, and its pixels agree with each other on *some* digit.
+#
+# Now train chain and encoder together, as one does. The rate falls: what the pixels can find out from each other is no
+# longer told. The drawings are as clean as before, and further from the digit that they are reconstructions of. Clean
+# is not the same as faithful, and the likelihood of chapter 00's silent model was clean, too.
 #
 # ## One bit, on paper
 #
@@ -229,8 +235,8 @@ confirm("C17.bit.chain.price", chain_account(even_code(0.5)).loss - BIT)
 # pixels press, the further apart the humps.
 #
 # But look at the last lines. A chain that *does* speak pays almost nothing for it. Take $s^2 = 1 - \mu^2$, so that the
-# aggregate has the prior's mean and variance. The first moment in which it differs is the fourth, by $-2\mu^4$; the KL of
-# such a small difference is its square over $2 \cdot 4!$, so $\mu^8 / 12$; and $I \approx \mu^2 / 2$. Together:
+# aggregate has the prior's mean and variance. The first moment in which it differs is the fourth, by $-2\mu^4$; the KL
+# of such a small difference is its square over $2 \cdot 4!$, so $\mu^8 / 12$; and $I \approx \mu^2 / 2$. Together:
 #
 # $$\text{price of } I \text{ nats, told to a chain} \;\approx\; \tfrac{4}{3}\, I^4.$$
 #
@@ -244,9 +250,9 @@ confirm("C17.bit.chain.price", chain_account(even_code(0.5)).loss - BIT)
 # independent payment, which is what a chain does, and to multiply $\beta$ by $n$, silence the code alike.**
 #
 # The explorer shows the **rate-distortion plane** (Alemi et al., 2018): rate to the right, distortion upwards. Dotted
-# lines join points of equal $-\mathrm{ELBO}$ = distortion + rate; their slope is $-1$. The best code for a given $\beta$
-# is where a line of slope $-\beta$ touches the curve. **Predict** before you move: what does the chain's curve do near
-# rate 0? Which $\beta$ silences ten independent pixels?
+# lines join points of equal $-\mathrm{ELBO}$ = distortion + rate; their slope is $-1$. The best code for a given
+# $\beta$ is where a line of slope $-\beta$ touches the curve. **Predict** before you move: what does the chain's curve
+# do near rate 0? Which $\beta$ silences ten independent pixels?
 
 # %%
 RATIOS = (1.0, 1.05, 1.2, 1.5, 2, 3, 5, 10, 30, 100)
@@ -300,8 +306,8 @@ Explorer(
 # %% [markdown]
 # The chain's curve starts *along* an iso-line of the ELBO and leaves it slowly: that is the plain. Independent pixels
 # start $n$ times as steeply. At $\beta = n$ the line of slope $-\beta$ is as steep as the curve at its start, and the
-# code falls silent: ten pixels, $\beta = 10$. From the best code alone one cannot tell whether the decoder was strong or
-# $\beta$ was large.
+# code falls silent: ten pixels, $\beta = 10$. From the best code alone one cannot tell whether the decoder was strong
+# or $\beta$ was large.
 #
 # ## One bit, by training
 #
@@ -316,7 +322,11 @@ for n, is_chain in ((2, False), (10, False), (10, True)):
         confirm(f"06.bit.trained.{name}.{quantity}", getattr(trained, quantity))
 
 # %% [markdown]
-# **BIT_TEXT**
+# Independent pixels find the code of the paper. Their loss stays above the least by the distance that their logits
+# still have to grow: ten logits, each of which must reach the optimum's slope by steps of Adam. The chain comes within
+# a hundredth or so of $\log 2$, and how much it tells depends on the seed: look at the ± beside its information, and at
+# chapter 04's plane, where models of one ELBO told anything or nothing. Seen from the plain, "the chain does not need
+# the code" is true, and "so it does not use it" does not follow.
 #
 # ## The knob (claim C10)
 #
@@ -328,17 +338,21 @@ for n, is_chain in ((2, False), (10, False), (10, True)):
 # %%
 fig, ax = figure(width=6.6, height=3.4)
 for objective, colour, words in (("elbo", BLUE, "ELBO"), ("infovae", AMBER, "InfoVAE (chapter 07)")):
-    turned = {f: rows[f"C10.{objective}.field{f}.information"] for f in FIELDS}
+    turned = {f: known[f"C10.{objective}.field{f}.information"] for f in FIELDS}
     values, spreads = [r.value for r in turned.values()], [r.spread for r in turned.values()]
     ax.errorbar(range(len(FIELDS)), values, spreads, color=colour, marker="o", capsize=3, label=words)
     for f, r in turned.items():
-        others = (rows[f"06.knob.{objective}.field{f}.{q}"].value for q in ("rate", "distortion", "nll"))
+        others = (known[f"06.knob.{objective}.field{f}.{q}"].value for q in ("rate", "distortion", "nll"))
         print(f"{words:20} field {f:>4}: I(x;z) {r.value:5.2f} ± {r.spread:4.2f}", end="   ")
         print("rate {:5.2f}  distortion {:6.2f}  NLL {:6.2f}".format(*others))
 
 
 # %% [markdown]
-# **KNOB_TEXT**
+# Each step of the knob takes something away from the code, and what is taken away is told by the pixels themselves. At
+# field 0 all that two pixels share must go through $z$. At a field of 1 the neighbours see to it that strokes hang
+# together; at full field a digit is nearly complete without being announced. The NLL goes the same way: the strong
+# decoder is the better model. And at no field is the ELBO's code wholly silent. Chapter 07's objective is drawn beside
+# it for comparison: with it the code tells much at every field.
 #
 # ### One point, live
 #
@@ -357,8 +371,8 @@ confirm("C10.code.narrow.information", point["information"])
 # *The claim, in our words: codes are left unused when the regulariser is too strong.*
 #
 # Two decoders, field 1 and full field (on 8 x 8 pixels: everything before); without a code, which puts them at rate 0;
-# and with a code at several weights $\beta$ of the rate. **Predict**: which of these moves run *along* a dotted line, and
-# which *across*?
+# and with a code at several weights $\beta$ of the rate. **Predict**: which of these moves run *along* a dotted line,
+# and which *across*?
 
 # %%
 fig, ax = figure(width=6.8, height=4.2)
@@ -387,7 +401,15 @@ show(
 )
 
 # %% [markdown]
-# **PLANE_TEXT**
+# *Along* a line means that $-\mathrm{ELBO}$ stays, *across* that it changes. With a field of 1 the way from "no code"
+# to $\beta = 1$ leads steeply downwards across the lines: there the code pays. From $\beta = 1$ to $1/4$ it goes along,
+# and then upwards again: more is told than the likelihood asks for. With the full field the whole way is flat from the
+# start: no code and a code of two nats have the same $-\mathrm{ELBO}$ within a few tenths.
+#
+# So where is "too strong a regulariser"? For a given decoder a smaller $\beta$ buys rate, true. But so does a weaker
+# decoder at $\beta = 1$, and there the charge for a nat of rate is exactly the nat of distortion that it takes off.
+# What the ELBO fixes is the sum. Where on the line a model lies is left to the decoder's shape, to the optimiser, and
+# to chance; whoever wants a certain rate has to say so.
 #
 # ## What a message costs (claim C17)
 #
@@ -403,22 +425,22 @@ show(
 # | back again | $+\mathbb{E}_q \log q(z \mid x)$ |
 #
 # **Back**, because the draw of $z$ was not thrown by dice. The sender takes *other* bits that are to be sent anyway and
-# lets them choose $z$; the receiver, who now has $x$ and with it $q(z \mid x)$, reads them off $z$. They travelled free of
-# charge: hence **bits back** (Hinton and van Camp, 1993; Townsend et al., 2019, build it). (A precise $z$ costs many
+# lets them choose $z$; the receiver, who now has $x$ and with it $q(z \mid x)$, reads them off $z$. They travelled free
+# of charge: hence **bits back** (Hinton and van Camp, 1993; Townsend et al., 2019, build it). (A precise $z$ costs many
 # digits; just as many come back. Only their difference counts.) The sum is $-\mathrm{ELBO}$, and by chapter 04
 #
 # $$-\mathrm{ELBO} = -\log p(x) + \mathrm{KL}\big(q(z \mid x),\, p(z \mid x)\big):$$
 #
 # to speak through $z$ costs the posterior gap, *and nothing else*. The rate is no waste: it comes back in distortion.
 #
-# Now let $\text{nll}_0$ be the best that this kind of decoder reaches without a code, and nll what the model with the code
-# gives. Silence costs $\text{nll}_0$, speech costs nll + posterior gap. So
+# Now let $\text{nll}_0$ be the best that this kind of decoder reaches without a code, and nll what the model with the
+# code gives. Silence costs $\text{nll}_0$, speech costs nll + posterior gap. So
 #
 # > a code pays if and only if $\;\text{nll}_0 - \text{nll} > $ posterior gap.
 #
-# If the decoder alone is perfect, $\text{nll}_0 = H(x)$ on average, the left side cannot be positive: silence is optimal,
-# and it stays so at any price of the code, however small. If it is *not* perfect, the left side may be positive,
-# and then the ELBO itself asks for a code. Perfect or not is about $p(x)$ and the decoder, not about $z$.
+# If the decoder alone is perfect, $\text{nll}_0 = H(x)$ on average, the left side cannot be positive: silence is
+# optimal, and it stays so at any price of the code, however small. If it is *not* perfect, the left side may be
+# positive, and then the ELBO itself asks for a code. Perfect or not is about $p(x)$ and the decoder, not about $z$.
 #
 # **Predict** the two sides for ten independent pixels, for the chain, and for the digits with both fields.
 
@@ -448,7 +470,17 @@ for width in ("narrow", "full"):
     confirm(f"C17.pays.{width}", ledger(f"C17.alone.{width}.nll") - ledger(f"C17.code.{width}.loss"))
 
 # %% [markdown]
-# **PAYS_TEXT**
+# Read the last columns but one from above. Ten independent pixels: the code saves many times its gap. The chain: it
+# saves nothing and its gap is a few ten-thousandths of a nat; it should be silent, by a hair. A field of 1: seven nats
+# saved, for half a nat of gap. Full field: the code lowers the nll, by about as much as the gap takes back, so that in
+# all it is worth nothing, up or down, within a few tenths; and the ELBO's code tells between one and two nats all the
+# same.
+#
+# So the article's sentence holds for the optimum, and it is about the decoder's *imperfection*: what is worth telling
+# is what the decoder does not know. (On a continuum of pictures there may be ties. Chapter 04's strong Gaussian decoder
+# tells as much as you like at a gap of zero.) It is no law about what training finds: on the flat, codes speak a little
+# where they need not. And do not lean on the form of $q$: chapter 05 measured what a Gaussian has to pay for telling
+# one bit with sixteen codes, and it was some billionths of a nat.
 #
 # ## Force it: the variational lossy autoencoder
 #
@@ -458,9 +490,9 @@ for width in ("narrow", "full"):
 # 2017), in its first half.
 #
 # The second half: replace the prior $\mathcal{N}(0, I)$ by a learned $p(z)$, here an autoregressive **flow**: $z_i$ is
-# shifted and scaled by functions of the numbers before it, four times over, until $\mathcal{N}(0, I)$ comes out. What can
-# that save? By the cut of chapter 04 the rate is information + aggregate gap. The information does not know the prior.
-# So with encoder and decoder kept, **a learned prior saves at most the aggregate gap.**
+# shifted and scaled by functions of the numbers before it, four times over, until $\mathcal{N}(0, I)$ comes out. What
+# can that save? By the cut of chapter 04 the rate is information + aggregate gap. The information does not know the
+# prior. So with encoder and decoder kept, **a learned prior saves at most the aggregate gap.**
 #
 # **Predict** the size of that gap for the field of 1, then see what a flow saves when it learns the codes of the
 # *training* digits and is charged on the *test* digits.
@@ -481,7 +513,7 @@ steps += [("warm", "06.warm.narrow"), ("flow", "06.flow.narrow")]
 names = ["no code", "code, N(0, I)", "code, N(0, I),\nwarm-up", "code, flow prior,\nwarm-up"]
 fig, ax = figure(width=6.6, height=3.0)
 for place, (step, key) in enumerate(steps):
-    found = rows[f"{key}.nll"]
+    found = known[f"{key}.nll"]
     ax.bar(place, found.value, yerr=found.spread, color=(GREY, SKY, BLUE, GREEN)[place], width=0.6, capsize=3)
     ax.text(place, found.value + 0.6, f"{found.value:.2f}", ha="center")
     told = "" if step == "alone" else f"   rate {ledger(f'06.{step}.narrow.rate'):.2f}"
@@ -496,14 +528,19 @@ show(
 )
 
 # %% [markdown]
-# **VLAE_TEXT**
+# Without the code the narrow decoder is hopeless; with it, it comes near the full field's. The prior's part is small,
+# as it must be: it can save no more than the aggregate gap, which is some tenths of a nat. (Both bars on the right had
+# a *warm-up*, Bowman et al., 2016: the weight of the rate grows from 0 to 1 over the first 200 steps. A flow that
+# learns from the first step on learns a silent code's aggregate, and that code then has no reason to speak.) Chen et
+# al. report for small PixelCNNs on MNIST, binarised anew at each step: 87.55 nats alone, 79.48 with a Gaussian prior,
+# 78.94 with a flow. Much for the code, little for the prior: the same order here, and of about the same size.
 #
 # ## The meter, and how to misread it
 #
 # All of this rests on measured information. The meter draws one $z$ for each of $N$ pictures and asks how much better
-# its own $q(z \mid x)$ explains it than the mixture of all $N$ does. Its lower reading cannot exceed $\log N$: to know the
-# picture exactly is to know which of $N$ it was. **Predict** what it reads for four codes that tell 2, 5, 10 and 20 nats,
-# if one measures among the 50 pictures of a minibatch, as is often done.
+# its own $q(z \mid x)$ explains it than the mixture of all $N$ does. Its lower reading cannot exceed $\log N$: to know
+# the picture exactly is to know which of $N$ it was. **Predict** what it reads for four codes that tell 2, 5, 10 and 20
+# nats, if one measures among the 50 pictures of a minibatch, as is often done.
 
 # %%
 sizes = (20, 50, 100, 300, 1000, 2000)
@@ -532,9 +569,9 @@ for true in (5.0, 20.0):
 
 # %% [markdown]
 # Among 50 pictures, 10 and 20 nats read alike, both $\log 50 = 3.91$. A published table of four very different models
-# has 3.9 in each row of that column. The cure is the whole evaluation set, the ceiling printed beside the reading, and a
-# curve over subsets: a reading that still grows like $\log N$ says "at least". Beyond the ceiling there remain measures
-# that have none: the rate, from above, and what a stranger's code costs (chapter 00).
+# has 3.9 in each row of that column. The cure is the whole evaluation set, the ceiling printed beside the reading, and
+# a curve over subsets: a reading that still grows like $\log N$ says "at least". Beyond the ceiling there remain
+# measures that have none: the rate, from above, and what a stranger's code costs (chapter 00).
 
 # %%
 ClaimsTable("C09", "C10", "C17", "C18")
@@ -542,31 +579,31 @@ ClaimsTable("C09", "C10", "C17", "C18")
 # %% [markdown]
 # ## Questions
 #
-# 1. A colleague trains a VAE with a full-field PixelCNN, finds a rate of 0.01 nats, and raises the size of the code from
-#    8 to 64. What do you expect?
-# <details><summary>Answer</summary>Nothing. The code is not too small: it is not needed. By the bits-back account it would
-# be used if the decoder without it were worse by more than the posterior gap. A smaller field, a smaller beta, or another
-# objective (chapter 07) changes that; more room does not.</details>
+# 1. A colleague trains a VAE with a full-field PixelCNN, finds a rate of 0.01 nats, and raises the size of the code
+#    from 8 to 64. What do you expect?
+# <details><summary>Answer</summary>Nothing. The code is not too small: it is not needed. By the bits-back account it
+# would be used if the decoder without it were worse by more than the posterior gap. A smaller field, a smaller beta, or
+# another objective (chapter 07) changes that; more room does not.</details>
 #
 # 2. Two models have the same -ELBO. One lies at rate 0, the other at rate 5. Which is the better model of the data?
-# <details><summary>Answer</summary>The plane does not say. Both lie on one line of slope -1, and -ELBO = nll + posterior
-# gap. At rate 0 the gap is zero (chapter 04, question 2), so there nll is all of it; the second may hide a gap, and its
-# nll is then lower. Measure -log p(x).</details>
+# <details><summary>Answer</summary>The plane does not say. Both lie on one line of slope -1, and -ELBO = nll +
+# posterior gap. At rate 0 the gap is zero (chapter 04, question 2), so there nll is all of it; the second may hide a
+# gap, and its nll is then lower. Measure -log p(x).</details>
 #
-# 3. In the one-bit world a chain sees its left neighbour. What if the picture is two rows of n/2 pixels, and a pixel sees
-#    its left neighbour only, not the one above?
-# <details><summary>Answer</summary>Then two pixels, the first of each row, ask the code, and all others copy. The loss is
-# that of n = 2 independent pixels, and the best code tells 0.585 nats. That is VLAE in small: a field that cannot cross
-# the rows leaves to z what the rows have in common.</details>
+# 3. In the one-bit world a chain sees its left neighbour. What if the picture is two rows of n/2 pixels, and a pixel
+#    sees its left neighbour only, not the one above?
+# <details><summary>Answer</summary>Then two pixels, the first of each row, ask the code, and all others copy. The loss
+# is that of n = 2 independent pixels, and the best code tells 0.585 nats. That is VLAE in small: a field that cannot
+# cross the rows leaves to z what the rows have in common.</details>
 #
 # 4. Someone reports I(x;z) = 6.9 nats, measured among 1,000 pictures. What do you ask?
-# <details><summary>Answer</summary>For log 1000 = 6.91, and a curve over subsets: this reading is the ceiling. The code may
-# tell 7 nats or 70.</details>
+# <details><summary>Answer</summary>For log 1000 = 6.91, and a curve over subsets: this reading is the ceiling. The code
+# may tell 7 nats or 70.</details>
 #
 # 5. Why is the price of the posterior gap the same whether the code tells much or little?
-# <details><summary>Answer</summary>It is not a price of information: KL(q(z|x), p(z|x)) compares what the encoder answers
-# with what the decoder implies, and both may be far from the prior. A code of many nats with an honest encoder is free; one
-# of few nats with a poor encoder is not.</details>
+# <details><summary>Answer</summary>It is not a price of information: KL(q(z|x), p(z|x)) compares what the encoder
+# answers with what the decoder implies, and both may be far from the prior. A code of many nats with an honest encoder
+# is free; one of few nats with a poor encoder is not.</details>
 #
 # ## Where next
 #
