@@ -10,6 +10,7 @@ from torch import Tensor
 
 from course_lib.data import digits
 from course_lib.data.noise import normal
+from course_lib.experiments import headline
 from course_lib.experiments.chapter_04 import random_tables
 from course_lib.experiments.seeds import SEEDS, over_seeds
 from course_lib.measurement.aggregate import aggregate
@@ -40,7 +41,7 @@ NATS = "nats per image"
 EXACT = dict(band=1e-5, hardware="any: float64")
 LIVE = Plan(steps=600, batch_size=128, learning_rate=4e-3, warm_up=20)
 CODE, SIDE = 2, 60
-ALPHAS, LAMBDS = (0.0, 0.5, 0.8, 0.9, 1.0), (None, 10.0, 50.0, 200.0, 1000.0)
+ALPHAS, LAMBDS = (0.0, 0.5, 0.8, 1.0), (None, 10.0, 50.0, 200.0, 1000.0)
 """None: the least lambd, 1 - alpha, at which the divergence weighs nothing and the objective is a beta-VAE."""
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
     "elbo": elbo,
@@ -249,6 +250,18 @@ def narrow() -> Iterator[Result]:
         yield Result(f"07.narrow.d{dim}.ratio{ratio:g}", quantity=quantity, value=missed(dim, ratio), **about)
 
 
+@torch.no_grad()
+def drawn_alike(vae: VAE, z: Float[Tensor, "n code"], seed: int) -> Float[Tensor, "n 1 height width"]:
+    """One black and white picture for each code, all with the same random numbers: what differs comes from the code."""
+    g, x = torch.Generator().manual_seed(seed), torch.zeros(len(z), *vae.decoder.image_shape)
+    step = vae.decoder.stepper(x, z)
+    for row in range(x.shape[2]):
+        for column in range(x.shape[3]):
+            u = float(torch.rand((), generator=g))
+            x[:, 0, row, column] = (u < torch.sigmoid(step(row, column, 0)[:, 0])).float()
+    return x
+
+
 TOLD: dict[str, tuple[str, str, float]] = {
     "information": ("I(x;z), lower bound", NATS, 0.6),
     "at_most": ("I(x;z), upper bound", NATS, 0.6),
@@ -312,6 +325,14 @@ CLAIMS = (
         "Met by three: MMD, an adversary and Stein's. Each agrees with its closed form, is zero within its band when "
         "there is nothing to see, and trains. A kernel of the wrong width sees next to nothing: dim, not dim^2.",
     ),
+    Claim(
+        "C23",
+        "InfoVAE makes autoregressive VAEs use their code, with no meaningful loss in reconstruction.",
+        "True, and more than said: distortion falls, since the code tells something; what can suffer is the likelihood. "
+        "The ELBO's code whispers here, it is not silent. Through InfoVAE's own q the bound reads the NLL too "
+        "high; through a q learnt anew most of the difference goes. A lower beta without a divergence speaks as "
+        "clearly, leaves the prior, and pays for it.",
+    ),
 )
 EXPERIMENTS = {
     "07.prices": prices,
@@ -321,4 +342,5 @@ EXPERIMENTS = {
     "07.narrow": narrow,
     "07.map": on_the_map,
     "07.digits": on_digits,
+    **headline.EXPERIMENTS,
 }

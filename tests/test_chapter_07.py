@@ -1,0 +1,188 @@
+"""Chapter 07: closed forms against sampling, exact numbers measured again, and what the trained ones must show."""
+
+import math
+
+import pytest
+import torch
+from scipy import integrate, stats
+
+from course_lib.experiments import chapter_07
+from course_lib.experiments.chapter_07 import (
+    ALPHAS,
+    CLOSED,
+    DIM,
+    EXPERIMENTS,
+    HALF,
+    LAMBDS,
+    MAPPED,
+    NAMES,
+    OBJECTIVES,
+    TOLD,
+    bill,
+    cell,
+    learnt_adversary,
+    live_vae,
+    misfit_of,
+    missed,
+    numbers,
+    objective_two_ways,
+    readings,
+    scaled_codes,
+    sight,
+)
+from course_lib.measurement.ledger import result, results
+from course_lib.measurement.worlds import kernels
+from course_lib.objectives.mmd import MMD, SCALES, mmd_squared, rbf_kernel
+
+CHEAP = ("07.prices", "C21.exact", "07.bandwidth", "07.narrow")
+
+
+def told(objective, name):
+    return result(f"07.digits.{objective}.{name}")
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_exact_results_are_measured_again_and_agree(name):
+    found = {entry.key: entry.value for entry in EXPERIMENTS[name]()}
+    assert found and {key: result(key).value for key in found} == pytest.approx(found, abs=2e-6)
+
+
+def test_no_row_of_the_chapter_is_left_over_from_an_older_experiment():
+    rows = {key for key in results() if key.split(".")[0] in ("07", "C21", "C22")}
+    known = {entry.key for name in CHEAP for entry in EXPERIMENTS[name]()}
+    known |= {f"C22.{name}.{what}" for name in (*CLOSED, "adversary") for what in ("exact", "half", "null")}
+    known |= {f"{cell(alpha, lambd)}.{name}" for alpha in ALPHAS for lambd in LAMBDS for name in MAPPED}
+    known |= {f"07.digits.{objective}.{name}" for objective in NAMES for name in TOLD}
+    assert rows == known
+
+
+@pytest.mark.parametrize("alpha, lambd", [(0.0, 1.0), (0.8, 50.0), (1.0, 0.5), (0.3, 0.7)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_objective_has_three_prices_whatever_they_are(seed, alpha, lambd):
+    by_definition, by_prices = objective_two_ways(seed, alpha, lambd)
+    assert by_definition == pytest.approx(by_prices, abs=1e-9)
+    assert abs(objective_two_ways(seed, alpha, lambd)[0] - objective_two_ways(seed, alpha, lambd + 1)[0]) > 0.001
+
+
+def test_a_misfit_left_out_keeps_the_two_ways_apart(monkeypatch):
+    monkeypatch.setattr(chapter_07, "misfit_of", lambda log_likelihood, joint: misfit_of(log_likelihood, joint) / 2)
+    by_definition, by_prices = objective_two_ways(0)
+    assert abs(by_definition - by_prices) > 0.01
+
+
+def test_the_best_decoder_has_no_misfit():
+    joint = torch.rand(5, 3, generator=torch.Generator().manual_seed(0)).double()
+    joint /= joint.sum()
+    assert misfit_of((joint / joint.sum(0)).T.log(), joint) == pytest.approx(0, abs=1e-12)
+    assert misfit_of(torch.full((3, 5), 0.2).double().log(), joint) > 0.01
+
+
+@pytest.mark.parametrize("spread, width", [(0.8, 0.6), (1.3, 0.4), (0.0, 1.0)])
+def test_the_bill_by_integration(spread, width):
+    information, gap = bill(spread, width)
+    q_z, x = stats.norm(0, math.hypot(spread, width)), stats.norm()
+    single = stats.norm(0, width).entropy()
+    assert information == pytest.approx(float(q_z.entropy() - single), abs=1e-9)
+    by_sum = integrate.quad(lambda z: q_z.pdf(z) * (q_z.logpdf(z) - x.logpdf(z)), -12, 12)[0]
+    assert gap == pytest.approx(by_sum, abs=1e-7)
+
+
+@pytest.mark.parametrize("dim, bandwidth, variance", [(1, 1.0, 2.0), (8, 8.0, 1.5), (20, 400.0, 1.0)])
+def test_the_mean_of_a_kernel_by_integration_over_the_squared_distance(dim, bandwidth, variance):
+    u = stats.chi2(dim, scale=variance)
+    exact = kernels.mean_rbf(dim, bandwidth, variance)
+    assert exact == pytest.approx(u.expect(lambda u: math.exp(-u / bandwidth)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dim, v", [(1, 0.5), (8, 0.5), (8, 3.0), (64, 0.7)])
+def test_mmd_of_several_widths_by_integration_over_the_squared_distance(dim, v):
+    def mean(variance):
+        k = lambda u: sum(2 * s * dim / (2 * s * dim + u) for s in SCALES) / len(SCALES)  # noqa: E731
+        return stats.chi2(dim, scale=variance).expect(k)
+
+    assert kernels.mmd_imq(dim, v) == pytest.approx(mean(2 * v) + mean(2) - 2 * mean(1 + v), rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize("dim, bandwidth", [(2, 2.0), (8, 8.0), (8, 64.0)])
+def test_the_null_deviation_is_that_of_many_readings(dim, bandwidth):
+    pairs = ((scaled_codes(1.0, 2 * i, 20, dim), scaled_codes(1.0, 2 * i + 1, 20, dim)) for i in range(1500))
+    found = torch.stack([mmd_squared(a, b, lambda a, b: rbf_kernel(a, b, bandwidth)) for a, b in pairs])
+    assert float(found.std()) == pytest.approx(kernels.null_deviation(dim, bandwidth, 20), rel=0.08)
+    assert abs(float(found.mean())) < 4 * float(found.std()) / math.sqrt(1500)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("v", [HALF, 1.0, 2.0])
+def test_a_divergence_reads_its_closed_form_on_average(name, v):
+    divergence = CLOSED[name][0]
+    exact = {
+        "rbf": kernels.mmd_rbf(DIM, v, DIM),
+        "imq": kernels.mmd_imq(DIM, v),
+        "stein": kernels.stein_rbf(DIM, v, DIM),
+    }
+    found = readings(divergence, v, 40)
+    assert abs(float(found.mean()) - exact[name]) < 4 * float(found.std()) / math.sqrt(40)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_the_rows_of_the_sampled_divergences_are_measured_again(name):
+    for what, v in (("half", HALF), ("null", 1.0)):
+        row = result(f"C22.{name}.{what}")
+        assert float(readings(CLOSED[name][0], v).mean()) == pytest.approx(row.value, abs=1e-5)
+        exact = result(f"C22.{name}.exact").value if v == HALF else 0.0
+        assert abs(row.value - exact) < 4 * row.spread / 10
+
+
+def test_a_learnt_adversary_reads_the_kl_and_an_idle_one_nothing():
+    row, null, exact = (result(f"C22.adversary.{what}") for what in ("half", "null", "exact"))
+    assert exact.value == pytest.approx(DIM / 2 * (0.5 - 1 + math.log(2)), abs=1e-6)
+    assert abs(row.value - exact.value) < row.band and abs(null.value) < 0.02
+    judge = learnt_adversary(HALF, seed=0, steps=600)
+    assert float(readings(judge, HALF, 20).mean()) == pytest.approx(exact.value, abs=0.12)
+
+
+def test_a_bandwidth_of_dim_squared_is_nearly_blind_and_of_one_reads_nothing_at_all():
+    assert sight(20, 400.0) < 2.5 < 50 < sight(20, 20.0)
+    assert sight(20, 20.0) == result("07.bandwidth.dim").value == pytest.approx(54.137, abs=1e-3)
+    assert result("07.bandwidth.one").value < -15
+
+
+def test_one_draw_misses_the_kl_and_an_equal_q_nothing():
+    assert missed(3, 1.0, K=50, repeats=2) == pytest.approx(0, abs=1e-12)
+    kl = 3 / 2 * (0.4 - 1 - math.log(0.4))
+    assert missed(3, 0.4, K=1, repeats=4000) == pytest.approx(kl, abs=0.06)
+    assert missed(10, 0.2) > missed(5, 0.2) > missed(2, 0.2) > missed(2, 0.6) > 0
+
+
+def test_infovae_says_several_times_as_much_as_the_elbo_at_its_likelihood():
+    elbo, mmd = told("elbo", "information"), told("mmd", "information")
+    assert mmd.value - 2 * mmd.spread > 2.5 * (elbo.value + 2 * elbo.spread)
+    assert abs(told("mmd", "nll").value - told("elbo", "nll").value) < 0.3
+
+
+def test_the_sceptic_s_code_leaves_the_prior_and_pays_for_it():
+    for name in ("mmd", "adversary", "stein"):
+        assert told("beta", "nll").value > told(name, "nll").value + 0.5
+        assert told("beta", "log_det").value > told(name, "log_det").value + 0.2
+
+
+def test_the_own_q_is_the_narrower_one_and_makes_the_model_look_worse():
+    for name in ("mmd", "adversary", "stein"):
+        assert told(name, "narrower").value < 0.6 < 0.85 < told("elbo", "narrower").value
+        assert told(name, "own").value > told(name, "refitted").value + 0.1
+        assert told(name, "refitted").value == pytest.approx(told(name, "nll").value, abs=0.1)
+    assert told("elbo", "own").value == pytest.approx(told("elbo", "nll").value, abs=0.1)
+
+
+def test_what_is_trained_anew_is_within_the_bands():
+    found = numbers(live_vae(OBJECTIVES["mmd"](), 0))
+    for name in ("information", "nll", "own", "mmd", "log_det"):
+        row = told("mmd", name)
+        assert abs(found[name] - row.value) <= row.band, name
+
+
+def test_the_rate_bounds_the_information_in_what_is_measured():
+    found = numbers(live_vae(OBJECTIVES["elbo"](), 0, steps=20))
+    assert 0 <= found["information"] <= found["at_most"] <= found["rate"] + 1e-9
+    assert found["null"] > 0 and found["nll"] > found["distortion"] - 1
+    assert MMD().unit == "kernel units"
