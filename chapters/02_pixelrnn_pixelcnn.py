@@ -376,7 +376,7 @@ show(
 # Diagonals are awkward to cut out of a tensor. The trick is to **skew** the picture: move row $r$ by $r$ places to the
 # right, and the diagonals become columns (printed below for 3 x 4 pixels, numbered from 1; 0 is filling).
 #
-# One pixel falls between the two LSTMs, and few people would miss it. **Predict** which of the past pixels a Diagonal
+# One pixel falls between the two LSTMs. **Predict** which of the past pixels a Diagonal
 # BiLSTM fails to see, if nobody takes care. (Look at the end of the row above.)
 
 # %%
@@ -532,9 +532,9 @@ for name in ("row", "wide"):
 # - PixelCNN: features wait for the layer below, and for no other pixel of their own layer. As many steps as layers,
 #   whatever $n$ is.
 #
-# The *amount* of work grows like $n^2$ in all three. **Predict** two things for sides 8, 16, 32 and 64: the curves of
-# steps in a row, and the curves of time on a processor that can do a little, but not much, at the same time. (The times
-# were measured in turns, model after model, thirty rounds, and the least of each is shown.)
+# The *amount* of work grows like $n^2$ in all three. **Predict** two pictures for sides 8, 16, 32 and 64: the steps in a
+# row, and the time of one processor core, which can do a little, but not much, at the same time. (Times are processor
+# time of one thread, measured in turns, model after model, thirty rounds; the least of each is shown.)
 
 # %%
 fig, (left, right) = figure(1, 2, width=7.4, height=3.3)
