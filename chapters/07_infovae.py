@@ -26,8 +26,9 @@
 # **Prerequisites**: [chapter 04](04_elbo_two_ways.ipynb) for the rate in two parts and the importance-weighted bound;
 # [chapter 06](06_autoregressive_decoders.ipynb) for the quiet code.
 #
-# **Claims and numbers**: here claims C20 (its second half), C21, C22 and C23 of the article. `confirm` compares a number
-# measured just now with the course's ledger; a ± right after a number is the standard deviation over three seeds.
+# **Claims and numbers**: here claims C20 (its second half), C21, C22 and C23 of the article. `confirm` compares a
+# number measured just now with the course's ledger; a ± right after a number is the standard deviation over three
+# seeds.
 
 # %%
 import math
@@ -75,15 +76,17 @@ x_test, labels = digits(binary=True).test.images, digits(binary=True).test.label
 # %% [markdown]
 # ## Two prices (claim C20, second half)
 #
-# *The claim, in our words: the ELBO's KL is taken picture by picture; the alternative compares the aggregate of all codes
-# with the prior.*
+# *The claim, in our words: the ELBO's KL is taken picture by picture; the alternative compares the aggregate of all
+# codes with the prior.*
 #
 # Chapter 04 cut the average rate in two, where $q(z) = \mathbb{E}_{\text{data}}\, q(z \mid x)$ is the aggregate:
 #
-# $$\text{rate} \;=\; \underbrace{I(x; z)}_{\text{information}} \;+\; \underbrace{\mathrm{KL}(q(z),\, p(z))}_{\text{aggregate gap}}.$$
+# $$\text{rate} \;=\; \underbrace{I(x; z)}_{\text{information}}
+# \;+\; \underbrace{\mathrm{KL}(q(z),\, p(z))}_{\text{aggregate gap}}.$$
 #
 # The ELBO charges one nat for a nat of either. Now let a nat of information cost $1 - \alpha$ and a nat of gap cost
-# $\lambda$. Information has no closed form that could be trained on, but the rate has, so put information $=$ rate $-$ gap:
+# $\lambda$. Information has no closed form that could be trained on, but the rate has, so put information $=$ rate
+# $-$ gap:
 #
 # $$\text{distortion} + (1 - \alpha)\, I + \lambda\, \text{gap}
 # \;=\; \text{distortion} + (1 - \alpha)\, \text{rate} + (\alpha + \lambda - 1)\, \text{gap}.$$
@@ -100,8 +103,9 @@ x_test, labels = digits(binary=True).test.images, digits(binary=True).test.label
 # | $\alpha = 1$, $D$ = MMD² | the Wasserstein autoencoder with MMD (Tolstikhin et al., 2018) |
 #
 # What does the loss ask for? Let $q(x \mid z)$ be the pictures that really go with a code, $q(x, z) / q(z)$. The best
-# decoder is $q(x \mid z)$, and then the distortion is the conditional entropy $H(x) - I$. Any other pays a **misfit** on
-# top, $\mathbb{E}_{q(z)} \mathrm{KL}(q(x \mid z), p(x \mid z))$. Put $H(x) - I + \text{misfit}$ for the distortion:
+# decoder is $q(x \mid z)$, and then the distortion is the conditional entropy $H(x) - I$. Any other pays a **misfit**
+# on top, $\mathbb{E}_{q(z)} \mathrm{KL}(q(x \mid z), p(x \mid z))$. Put $H(x) - I + \text{misfit}$ for the
+# distortion:
 #
 # $$\text{loss} \;=\; H(x) \;+\; \text{misfit} \;+\; \lambda\, \text{gap} \;-\; \alpha\, I(x; z).$$
 #
@@ -118,10 +122,10 @@ for alpha, lambd in [(0.0, 0.5), (1.2, 3.0)]:
         print(f"\nalpha = {alpha}, lambd = {lambd}: {error}")
 
 # %% [markdown]
-# Nothing, and nothing: at $\alpha = 0$ information has dropped out. It is neither wanted nor shunned, and whether a code
-# speaks is decided by the misfit alone, by what the decoder cannot do without it. That is the quiet code of chapter 06
-# in one line. For $\alpha > 0$ information is *wanted*, at a reward of $\alpha$ a nat. The reward is limited: a data set
-# of $N$ pictures has no more than $\log N$ nats to tell.
+# Nothing, and nothing: at $\alpha = 0$ information has dropped out. It is neither wanted nor shunned, and whether a
+# code speaks is decided by the misfit alone, by what the decoder cannot do without it. That is the quiet code of
+# chapter 06 in one line. For $\alpha > 0$ information is *wanted*, at a reward of $\alpha$ a nat. The reward is
+# limited: a data set of $N$ pictures has no more than $\log N$ nats to tell.
 #
 # The two refusals: a negative weight on the rate, or on $D$, would pay the encoder for making it large. (In the exact
 # line a $\lambda$ between 0 and $1 - \alpha$ would do no harm. But a stand-in that is rewarded for being large does not
@@ -168,7 +172,7 @@ def tell_prices(width, spread, alpha, lambd):
     """The picture in words."""
     information, gap = bill(spread, width)
     return (
-        f"Left: nine Gaussian codes of width {width:.2f}, means spread by {spread:.2f}, with their aggregate and the prior. "
+        f"Left: nine Gaussian codes of width {width:.2f}, means spread by {spread:.2f}, their aggregate and the prior. "
         f"Right: two stacked bars, what ELBO and InfoVAE charge for {information:.2f} nats of information and "
         f"{gap:.2f} nats of gap."
     )
@@ -191,8 +195,8 @@ confirm("C21.exact.gap", round(max(abs(gap) for _, gap in bills), 9))
 confirm("C21.exact.most", max(information for information, _ in bills))
 
 # %% [markdown]
-# As large as you like: with $s^2 + w^2 = 1$ the aggregate is the prior to the last digit, at any width. The claim holds,
-# exactly, and the ELBO is indifferent along that line, as the right-hand title says.
+# As large as you like: with $s^2 + w^2 = 1$ the aggregate is the prior to the last digit, at any width. The claim
+# holds, exactly, and the ELBO is indifferent along that line, as the right-hand title says.
 #
 # With a finite data set it cannot hold exactly: chapter 05 showed that finitely many different Gaussians never add up
 # to a Gaussian. Codes so narrow that they stand apart have $I = \log N$, and from there on every further nat of rate is
@@ -207,8 +211,8 @@ confirm("C21.exact.most", max(information for information, _ in bills))
 # prior. Three ways to compare, about ten lines each; then we hold each against the library's, and against an aggregate
 # for which the answer is known, $\mathcal{N}(0, \tfrac12 I)$ in eight dimensions.
 #
-# **One: are the codes as far from each other as they are from draws of the prior?** Let $k(a, b)$ be a similarity, 1 for
-# equal codes and falling with $|a - b|^2$. The **maximum mean discrepancy** (Gretton et al., 2012) is
+# **One: are the codes as far from each other as they are from draws of the prior?** Let $k(a, b)$ be a similarity, 1
+# for equal codes and falling with $|a - b|^2$. The **maximum mean discrepancy** (Gretton et al., 2012) is
 #
 # $$\mathrm{MMD}^2 = \mathbb{E}\, k(z, z') + \mathbb{E}\, k(y, y') - 2\, \mathbb{E}\, k(z, y),
 # \qquad z, z' \sim q(z), \quad y, y' \sim p(z).$$
@@ -240,10 +244,10 @@ confirm("C22.rbf.exact", kernels.mmd_rbf(DIM, HALF, DIM))
 confirm("C22.rbf.half", float(readings(CLOSED["rbf"][0], HALF).mean()))
 
 # %% [markdown]
-# The closed form: $a - b$ of two independent Gaussians is Gaussian, and for $a - b \sim \mathcal{N}(0, v I)$ the mean of
-# $\exp(-|a - b|^2 / h)$ is $(1 + 2 v / h)^{-d/2}$; put $v = 2 \cdot \tfrac12$, $2$ and $1 + \tfrac12$ for the three
-# averages. One reading scatters (that is the ledger's ± here, over readings and not over seeds), the mean of a hundred
-# does not.
+# The closed form: $a - b$ of two independent Gaussians is Gaussian, and for $a - b \sim \mathcal{N}(0, v I)$ the mean
+# of $\exp(-|a - b|^2 / h)$ is $(1 + 2 v / h)^{-d/2}$; put $v = 2 \cdot \tfrac12$, $2$ and $1 + \tfrac12$ for the
+# three averages. One reading scatters (that is the ledger's ± here, over readings and not over seeds), the mean of a
+# hundred does not.
 #
 # **Two: can a judge tell them apart?** Let a network $T$ guess by how much a code looks like $q(z)$ and not like
 # $p(z)$, by logistic regression: it minimises
@@ -280,15 +284,16 @@ new = scaled_codes(HALF, seed=5).float()
 assert abs(library_judge.discriminator(new).mean() - library_judge(new, new)) < 1e-6
 
 # %% [markdown]
-# **Three: which way should every code move?** Move each code by $\varepsilon\, \phi(z)$, and ask by how much the KL falls.
-# Among all smooth $\phi$ of length one the fastest is known (Liu and Wang, 2016), and of the prior it needs only the
-# **score**, $\nabla \log p(z) = -z$:
+# **Three: which way should every code move?** Move each code by $\varepsilon\, \phi(z)$, and ask by how much the KL
+# falls. Among all smooth $\phi$ of length one the fastest is known (Liu and Wang, 2016), and of the prior it needs
+# only the **score**, $\nabla \log p(z) = -z$:
 #
 # $$\phi(z_i) = \frac{1}{n - 1} \sum_{j \ne i} \big[\, k(z_j, z_i)\, (-z_j) + \nabla_{z_j} k(z_j, z_i) \,\big].$$
 #
-# The first part pulls codes towards the middle, on average over their neighbourhood, the second pushes neighbours apart.
-# For $q(z) = p(z)$ they cancel. Moving along $\phi$ lowers the KL at a speed of $\mathrm{KSD}^2$, the **kernelised Stein
-# discrepancy**. That is the value, $\phi$ is the direction, and no draw from the prior is needed at all.
+# The first part pulls codes towards the middle, on average over their neighbourhood, the second pushes neighbours
+# apart. For $q(z) = p(z)$ they cancel. Moving along $\phi$ lowers the KL at a speed of $\mathrm{KSD}^2$, the
+# **kernelised Stein discrepancy**. That is the value, $\phi$ is the direction, and no draw from the prior is needed
+# at all.
 
 
 # %%
@@ -385,8 +390,8 @@ def tell_sight(width, dimensions):
     seen = sight(dimensions, float(dimensions) ** width)
     return (
         f"Left: the kernel of bandwidth {dimensions**width:.3g} over the squared distances that occur in {dimensions} "
-        "dimensions among codes of N(0, I/2), among draws of the prior and between the two. Right: how far out the mean "
-        f"reading lies, in null deviations, falling with the bandwidth; the dot is at {seen:.1f}."
+        "dimensions among codes of N(0, I/2), among draws of the prior and between the two. Right: how far out the "
+        f"mean reading lies, in null deviations, falling with the bandwidth; the dot is at {seen:.1f}."
     )
 
 
@@ -405,16 +410,16 @@ print(f"\nand at a weight of 50 the loss charges {50 * dim:.2f} or {50 * squared
 confirm("07.bandwidth.one", math.log10(kernels.mmd_rbf(64, HALF, 1.0)))
 
 # %% [markdown]
-# A twenty-fifth, and at the edge of being nothing: on all distances that occur a kernel of bandwidth $d^2$ is nearly a
-# straight line, and for a straight line in $|a - b|^2$ only the means of the two count. The codes may shrink, and the
-# loss hardly notices. Too narrow is no better: at bandwidth 1 in 64 dimensions no two codes are alike at all, and MMD² is
-# zero to 15 digits whatever the codes do. Take $d$, or several widths about it.
+# A twenty-fifth, and at the edge of being nothing: on all distances that occur a kernel of bandwidth $d^2$ is nearly
+# a straight line, and for a straight line in $|a - b|^2$ only the means of the two count. The codes may shrink, and
+# the loss hardly notices. Too narrow is no better: at bandwidth 1 in 64 dimensions no two codes are alike at all, and
+# MMD² is zero to 15 digits whatever the codes do. Take $d$, or several widths about it.
 #
 # ## Train one
 #
 # A small world again, on purpose. The decoder is one hidden layer by which every pixel of an 8 x 8 digit sees *all* the
 # pixels before it, and the code, of two numbers: strong enough to do without the code, and so small that we can train
-# dozens. With two numbers in the code, $-\log p(x)$ is a sum over a grid of the prior: no estimator to argue about.
+# dozens. With two numbers in the code, $-\log p(x)$ is a sum over a grid in the plane: no estimator to argue about.
 #
 # Three objectives, same start, same batches: the ELBO; InfoVAE with $\alpha = 0.8$, $\lambda = 50$ and MMD²; and what a
 # sceptic would do, who just lowers the price of everything: beta-VAE with $\beta = 1 - \alpha = 0.2$ and no divergence.
@@ -445,8 +450,8 @@ axes[0].set_ylabel("z, second number")
 show(
     fig,
     alt="The codes of 250 test digits as ellipses of one standard deviation in the plane, for three objectives, with "
-    "circles of radius one and two. The ELBO's are wide and lie over each other; those of MMD are small and fill the two "
-    "circles; those of the beta-VAE are small, too, reach further out and lie to one side.",
+    "circles of radius one and two. The ELBO's are wide and lie over each other; those of MMD are small and fill "
+    "the circles; those of the beta-VAE are small, too, reach further out and lie to one side.",
 )
 
 g = torch.Generator().manual_seed(0)
@@ -457,16 +462,16 @@ words = ["digits", *(f"via code, {s}" for s in short), *(f"drawn, {s}" for s in 
 fig = image_grid(torch.cat(rows), columns=12, row_labels=words, title="What comes through two numbers")
 show(
     fig,
-    alt="Seven rows of twelve digits of 8 by 8 pixels: test digits; a drawing from each one's code by ELBO, MMD and beta-VAE; "
-    "and drawings from the prior by the three. Drawings via the codes of MMD and beta-VAE keep the kind of digit more "
-    "often than the ELBO's.",
+    alt="Seven rows of twelve digits of 8 by 8 pixels: test digits; a drawing from each one's code by ELBO, MMD and "
+    "beta-VAE; and drawings from the prior by the three. Drawings via the codes of MMD and beta-VAE keep the kind of "
+    "digit more often than the ELBO's.",
 )
 
 # %% [markdown]
 # So there it is, in small: several times the information at the likelihood of the ELBO. And the sceptic has an
-# answer: lowering beta makes the code speak as well, but it makes missing the prior cheap too, and the codes drift out to
-# where draws from the prior do not fall. The likelihood pays for it. The difference between the last two objectives is
-# the divergence, and nothing else.
+# answer: lowering beta makes the code speak as well, but it makes missing the prior cheap too, and the codes drift
+# out to where draws from the prior do not fall. The likelihood pays for it. The difference between the last two
+# objectives is the divergence, and nothing else.
 #
 # All five of the course's objectives, three seeds each, from the ledger:
 
@@ -510,47 +515,49 @@ for ax, (name, title, colours) in zip(axes, maps, strict=True):
 axes[0].set_ylabel("alpha")
 show(
     fig,
-    alt="Three tables of numbers with shades, alpha from 0 to 1 upwards and lambda from the least, 1 - alpha, to 1000 to the "
-    "right: information, NLL and log det Cov. Information grows with alpha, and falls for the largest lambdas. NLL is high "
-    "at the left edge for large alpha, where log det Cov is high too.",
+    alt="Three tables of numbers with shades, alpha from 0 to 1 upwards and lambda from the least, 1 - alpha, to 1000 "
+    "to the right: information, NLL and log det Cov. Information grows with alpha, and is gone for the largest lambdas. "
+    "NLL is high at the left edge for large alpha, where log det Cov is high too.",
 )
 
 # %% [markdown]
-# Three regions. **On the left** the divergence weighs nothing, and $\alpha$ is one minus the beta of a beta-VAE: the code
-# speaks up as it becomes cheaper, drifts off the prior (log det above 0), and the likelihood pays. **In the middle**, at
-# 10 and 50, information grows with $\alpha$ just as well, the aggregate stays, and the NLL moves by a tenth of a nat or two.
-# **On the right** the code is silent, also where information is well rewarded. From a standing start, when the code says
-# nothing yet, the shortest way to an aggregate like the prior is to answer the prior every time; a heavy divergence takes
-# it within the first steps, and a decoder that can do without a code gives no reason to come back. The likelihood is as
-# good as anywhere.
+# Three regions. **On the left** the divergence weighs nothing, and $\alpha$ is one minus the beta of a beta-VAE: the
+# code speaks up as it becomes cheaper, drifts off the prior (log det above 0), and the likelihood pays. **In the
+# middle**, at 10 and 50, information grows with $\alpha$ just as well, the aggregate stays, and the NLL moves by a
+# tenth of a nat or two. **On the right** the code is silent, also where information is well rewarded. From a standing
+# start, when the code says nothing yet, the shortest way to an aggregate like the prior is to answer the prior every
+# time; a heavy divergence takes it within the first steps, and a decoder that can do without a code gives no reason
+# to come back. The likelihood is as good as anywhere.
 #
-# **Along $\alpha = 1$** single codes are free of charge, and where the code speaks at all the information is at its ceiling,
-# $\log 250 = 5.52$ nats: every digit has a code of its own. MMD² does not object. It sees one draw from each code, and
-# draws look the same from narrow codes as from wide ones, so that the *widths* have no price. The KL that MMD² stands in
-# for would have noticed: when single codes stand apart, every further nat of rate is gap. So keep some of the rate:
-# $\alpha$ of 0.5 to 0.9, a $\lambda$ that the scatter of a batch can bear, and a look at the null band. Or begin gently: the
-# library's `KLWarmUp` lets the rate's weight grow from zero.
+# **Along $\alpha = 1$** single codes are free of charge, and where the code speaks at all the information is at its
+# ceiling, $\log 250 = 5.52$ nats: every digit has a code of its own. MMD² does not object. It sees one draw from each
+# code, and draws look the same from narrow codes as from wide ones, so that the *widths* have no price. The KL that
+# MMD² stands in for would have noticed: when single codes stand apart, every further nat of rate is gap. So keep some
+# of the rate: $\alpha$ of 0.5 to 0.9, a $\lambda$ that the scatter of a batch can bear, and a look at the null band.
+# Or begin gently: the library's `KLWarmUp` lets the rate's weight grow from zero.
 #
 # ## What does it cost, and who says so?
 #
 # All likelihoods so far came from a grid. With ten numbers in the code there is none, and one takes the
-# importance-weighted bound of chapter 04, through the encoder. For an InfoVAE that is a trap. For a given decoder, which
-# $q$ minimises $\mathbb{E}_q[-\log p(x \mid z)] + (1 - \alpha)\, \mathrm{KL}(q, p(z))$? As for the ELBO, complete the KL:
+# importance-weighted bound of chapter 04, through the encoder. For an InfoVAE that is a trap. For a given decoder,
+# which $q$ minimises $\mathbb{E}_q[-\log p(x \mid z)] + (1 - \alpha)\, \mathrm{KL}(q, p(z))$? As for the ELBO,
+# complete the KL:
 #
 # $$q(z \mid x) \;\propto\; p(z)\; p(x \mid z)^{1 / (1 - \alpha)}.$$
 #
-# At $\alpha = 0$ that is the posterior. At $\alpha = 0.8$ it is the posterior of someone who has seen the same picture
-# five times: in the middle of the right place, and up to five times too small in variance. (The divergence adds a pull
-# on where codes lie, hardly on their width.) As a source of importance draws it is among the worst. Let the posterior be
-# $\mathcal{N}(0, I)$ and $q = \mathcal{N}(0, r I)$. The mean square of the weight is, in each dimension,
+# At $\alpha = 0$ that is the posterior. At $\alpha = 0.8$ it is the posterior of someone who has seen the same
+# picture five times: in the middle of the right place, and up to five times too small in variance. (The divergence
+# adds a pull on where codes lie, hardly on their width.) As a source of importance draws it is among the worst. Let
+# the posterior be $\mathcal{N}(0, I)$ and $q = \mathcal{N}(0, r I)$. The mean square of the weight is, in each
+# dimension,
 #
 # $$\int \frac{p(z)^2}{q(z)}\, dz \;\propto\; \int \exp\!\Big({-z^2} + \frac{z^2}{2 r}\Big)\, dz,$$
 #
-# infinite for $r \le \tfrac12$: most of $p(x)$ sits in rare draws that 500 draws do not contain. The bound then reads too
-# high, and more dimensions make it worse.
+# infinite for $r \le \tfrac12$: most of $p(x)$ sits in rare draws that 500 draws do not contain. The bound then reads
+# too high, and more dimensions make it worse.
 #
-# **Predict**: through a $q$ of a fifth of the posterior's variance, how many nats too high does IWAE with $K = 500$ read,
-# with two numbers in the code, and with ten?
+# **Predict**: through a $q$ of a fifth of the posterior's variance, how many nats too high does IWAE with $K = 500$
+# read, with two numbers in the code, and with ten?
 
 # %%
 ratios = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -569,16 +576,16 @@ ax.set_title("A narrow q makes a good model look bad")
 ax.legend()
 show(
     fig,
-    alt="What the importance-weighted bound reads too high against the variance of q over the posterior's, for codes of 2, 5 "
-    "and 10 numbers. At 1 it is zero for all; below a half it rises steeply, the more the longer the code.",
+    alt="What the importance-weighted bound reads too high against the variance of q over the posterior's, for codes of "
+    "2, 5 and 10 numbers. At 1 it is zero for all; below a half it rises steeply, the more the longer the code.",
 )
 for name, dimensions, ratio in [("d2.ratio0.2", 2, 0.2), ("d10.ratio0.2", 10, 0.2), ("d10.ratio0.6", 10, 0.6)]:
     confirm(f"07.narrow.{name}", missed(dimensions, ratio))
 
 # %% [markdown]
-# The cure is to ask someone else. Leave the decoder as it is, and train a new encoder by the ELBO, on *training* pictures:
-# a posterior made for the purpose (`refit`). Or anneal (AIS), or, for two numbers, take the grid. On digits we have all
-# but AIS side by side:
+# The cure is to ask someone else. Leave the decoder as it is, and train a new encoder by the ELBO, on *training*
+# pictures: a posterior made for the purpose (`refit`). Or anneal (AIS), or, for two numbers, take the grid. On digits
+# we have all but AIS side by side:
 
 # %%
 print(f"{'':<16}{'grid':>16}{'q learnt anew':>18}{'own q':>18}{'variance, own over anew':>28}")
@@ -588,17 +595,18 @@ for name, words in NAMES.items():
     print(f"{words:<16}" + "".join(f"{v:>{w}}" for v, w in zip(values, (16, 18, 18, 28), strict=True)))
 
 # %% [markdown]
-# The grid and the new encoder agree to a hundredth of a nat or two, for every objective. The encoder's own $q$ agrees for
-# the ELBO, which trained it to be the posterior. For $\alpha = 0.8$ it has about a fifth of the variance, as derived, and
-# reads some three tenths of a nat too high, with only two numbers in the code. Most of what looked like the price of
-# InfoVAE was the estimator's. (For beta-VAE the price is real.)
+# The grid and the new encoder agree to a hundredth of a nat or two, for every objective. The encoder's own $q$ agrees
+# for the ELBO, which trained it to be the posterior. For $\alpha = 0.8$ it has about a fifth of the variance, as
+# derived, and reads some three tenths of a nat too high, with only two numbers in the code. Most of what looked like
+# the price of InfoVAE was the estimator's. (For beta-VAE the price is real.)
 #
 # ## The headline, on MNIST (claim C23)
 #
 # The same question at the papers' size: static MNIST, a gated PixelCNN of five layers of 16 channels, a code of ten
 # numbers that enters as a bias, 1,200 steps of 64 pictures; five objectives, three seeds each. Same decoder, same
-# budget, same start. The models come from the course's zoo, and their numbers were measured on test images. A divergence
-# has its own unit, and with a longer code another size, so the weights are not those of the digits; they are printed.
+# budget, same start. The models come from the course's zoo, and their numbers were measured on test images. A
+# divergence has its own unit, and with a longer code another size, so the weights are not those of the digits; they
+# are printed.
 #
 # First the ELBO, because it does *not* do what the story says: at this depth and length it does not fall silent. It
 # whispers. So the question is not silence against speech, but a nat or so against several, and at what price.
@@ -639,11 +647,11 @@ show(
 )
 
 # %% [markdown]
-# Read it in three steps. The InfoVAEs, whatever their divergence, say several times what the ELBO says, and a linear probe
-# reads the digit off their codes far better. What that costs in NLL depends on who is asked: compare the crosses with the
-# dots. For the ELBO they nearly coincide; for the others the encoder's own $q$ makes the model look worse than it is. And
-# beta-VAE at the same $1 - \alpha$ says as much, with an aggregate far from the prior, and pays for that in likelihood,
-# whoever is asked. The divergence is what keeps the likelihood.
+# Read it in three steps. The InfoVAEs, whatever their divergence, say several times what the ELBO says, and a linear
+# probe reads the digit off their codes far better. What that costs in NLL depends on who is asked: compare the
+# crosses with the dots. For the ELBO they nearly coincide; for the others the encoder's own $q$ makes the model look
+# worse than it is. And beta-VAE at the same $1 - \alpha$ says as much, with an aggregate far from the prior, and pays
+# for that in likelihood, whoever is asked. The divergence is what keeps the likelihood.
 #
 # How much the ELBO's code whispers is a matter of the decoder, of how the code enters it and of how long it is trained:
 # chapter 06 turns that knob. "Collapse" is not what these models show.
@@ -663,14 +671,14 @@ words = ["goes in", *(f"via code, {name}" for name in brief), *(f"drawn, {name}"
 fig = image_grid(torch.cat(rows), columns=10, row_labels=words, title="The same ten pictures, through five codes")
 show(
     fig,
-    alt="Eleven rows of ten digits of 28 by 28 pixels: what goes in; what comes out via the code of the ELBO, MMD, adversary, "
-    "Stein and beta-VAE; and drawings from the prior of the five.",
+    alt="Eleven rows of ten digits of 28 by 28 pixels: what goes in; what comes out via the code of the ELBO, MMD, "
+    "adversary, Stein and beta-VAE; and drawings from the prior of the five.",
 )
 
 # %% [markdown]
 # A **walk**: ten codes on the straight line from the code of one picture to that of another, all drawn with the same
-# random numbers, so that whatever changes comes from the code. And a **swap**: the same random numbers, and the codes of
-# ten pictures handed on by one place. **Predict** what the ELBO's walk looks like.
+# random numbers, so that whatever changes comes from the code. And a **swap**: the same random numbers, and the codes
+# of ten pictures handed on by one place. **Predict** what the ELBO's walk looks like.
 
 # %%
 rows, words = [], []
@@ -685,8 +693,8 @@ for name in ("elbo", "mmd"):
 fig = image_grid(torch.cat(rows), columns=10, row_labels=words, title="Whatever changes comes from the code")
 show(
     fig,
-    alt="Six rows of ten digits: a walk between two codes, drawings from ten codes, and with codes handed on by one place, "
-    "for the ELBO and for InfoVAE with MMD.",
+    alt="Six rows of ten digits: a walk between two codes, drawings from ten codes, and with codes handed on by one "
+    "place, for the ELBO and for InfoVAE with MMD.",
 )
 for name in ("elbo", "mmd", "beta"):
     print(f"{result(f'C23.{name}.swap').quantity}: {result(f'C23.{name}.swap')}")
@@ -696,15 +704,16 @@ for name in ("elbo", "mmd", "beta"):
 #
 # - **If you want the likelihood or the drawings, and no code**: the ELBO's silence costs nothing, and InfoVAE's price,
 #   small as it is, buys you what you do not use. Without a code at all the same decoder is simpler still.
-# - **If the decoder is weak**, its misfit already asks for a code: see chapter 03. A refund on top makes codes narrower,
-#   and the rate larger, for little.
-# - **If somebody reads the rate as a price**, for compression say: a nat of rate is a nat sent, whatever you charged for
-#   it in training. Where $q$ is narrower than the posterior, the message is longer than it need be, by exactly the posterior
-#   gap.
-# - **If the code is long and the batch small**: all three divergences compare a batch with the prior, and what a batch of
-#   64 shows of an aggregate in a hundred dimensions is little. Look at your null band before you choose $\lambda$.
-# - **If the prior is a guess**: to hold $q(z)$ at $\mathcal{N}(0, I)$ is an order, not a discovery. A prior that learns,
-#   as in chapter 06, fits itself to the codes instead.
+# - **If the decoder is weak**, its misfit already asks for a code: see chapter 03. A refund on top makes codes
+#   narrower, and the rate larger, for little.
+# - **If somebody reads the rate as a price**, for compression say: a nat of rate is a nat sent, whatever you charged
+#   for it in training. Where $q$ is narrower than the posterior, the message is longer than it need be, by exactly
+#   the posterior gap.
+# - **If the code is long and the batch small**: all three divergences compare a batch with the prior, and what a
+#   batch of 64 shows of an aggregate in a hundred dimensions is little. Look at your null band before you choose
+#   $\lambda$.
+# - **If the prior is a guess**: to hold $q(z)$ at $\mathcal{N}(0, I)$ is an order, not a discovery. A prior that
+#   learns, as in chapter 06, fits itself to the codes instead.
 
 # %%
 ClaimsTable("C20", "C21", "C22", "C23")
@@ -712,24 +721,28 @@ ClaimsTable("C20", "C21", "C22", "C23")
 # %% [markdown]
 # ## Questions
 #
-# 1. An InfoVAE with $\alpha = 1$ and MMD² has an aggregate inside the null band, and a rate of 10 nats on 250 digits. Is
-#    its gap zero?
-# <details><summary>Answer</summary>No. Information is at most log 250 = 5.52 nats, so at least 4.5 nats of the rate are
-# gap, for these digits as a data set. MMD sees one drawn code for each picture, and a draw from a narrow code looks like a
-# draw from a wide one. What the widths are is told by the rate alone, and at alpha = 1 nobody asks it.</details>
+# 1. An InfoVAE with $\alpha = 1$ and MMD² has an aggregate inside the null band, and a rate of 10 nats on 250 digits.
+#    Is its gap zero?
+# <details><summary>Answer</summary>No. Information is at most log 250 = 5.52 nats, so at least 4.5 nats of the rate
+# are gap, for these digits as a data set. MMD sees one drawn code for each picture, and a draw from a narrow code
+# looks like a draw from a wide one. What the widths are is told by the rate alone, and at alpha = 1 nobody asks
+# it.</details>
 #
-# 2. A colleague's loss is distortion + 0.2 rate + 0.5 KL(q(z), p(z)), with the KL estimated well. Which alpha and lambda?
-# <details><summary>Answer</summary>1 - alpha = 0.2, so alpha = 0.8; alpha + lambda - 1 = 0.5, so lambda = 0.7: a nat of gap
-# costs 0.7, cheaper than in the ELBO. Information is rewarded at 0.8 a nat.</details>
+# 2. A colleague's loss is distortion + 0.2 rate + 0.5 KL(q(z), p(z)), with the KL estimated well. Which alpha and
+#    lambda?
+# <details><summary>Answer</summary>1 - alpha = 0.2, so alpha = 0.8; alpha + lambda - 1 = 0.5, so lambda = 0.7: a nat
+# of gap costs 0.7, cheaper than in the ELBO. Information is rewarded at 0.8 a nat.</details>
 #
 # 3. Your MMD² reads 0.02 all through training and does not fall. The batch is 64. What do you check first?
-# <details><summary>Answer</summary>What it reads when both samples are from the prior. With each code compared to itself as
-# well (the V-statistic) there is a floor of 2/n (1 - mean k), where mean k is that of two draws; with n = 64 and a mean k of a
-# third it is 0.02. With the U-statistic the mean is zero, and the question is by how many null deviations 0.02 lies out.</details>
+# <details><summary>Answer</summary>What it reads when both samples are from the prior. With each code compared to
+# itself as well (the V-statistic) there is a floor of 2/n (1 - mean k), where mean k is that of two draws; with n =
+# 64 and a mean k of a third it is 0.02. With the U-statistic the mean is zero, and the question is by how many null
+# deviations 0.02 lies out.</details>
 #
 # 4. Two models have the same decoder. Through its own encoder A's IWAE bound reads 89.0, B's 91.3. Which is better?
-# <details><summary>Answer</summary>Not known. Both numbers are upper bounds on their NLL, and how loose each is depends on
-# its encoder. Train a new encoder by the ELBO for each decoder, on training pictures, or anneal, and compare those.</details>
+# <details><summary>Answer</summary>Not known. Both numbers are upper bounds on their NLL, and how loose each is
+# depends on its encoder. Train a new encoder by the ELBO for each decoder, on training pictures, or anneal, and
+# compare those.</details>
 #
 # 5. Why does the adversary's discriminator get no gradient from the model's loss?
 # <details><summary>Answer</summary>The model wants E T small. If it could move T, it would say "all codes look like the
@@ -738,9 +751,9 @@ ClaimsTable("C20", "C21", "C22", "C23")
 #
 # ## Where next
 #
-# The exercise `exercises/07_infovae` has you build the loss from its parts, find the bug in an MMD, read a rate-distortion
-# plane, and tell five unnamed models apart by measurement. Chapter 08 asks what the article leaves open: whether codes
-# need be stochastic, for one, which at $\alpha = 1$ they need not.
+# The exercise `exercises/07_infovae` has you build the loss from its parts, find the bug in an MMD, read a
+# rate-distortion plane, and tell five unnamed models apart by measurement. Chapter 08 asks what the article leaves
+# open: whether codes need be stochastic, for one, which at $\alpha = 1$ they need not.
 #
 # ## References
 #
@@ -748,16 +761,17 @@ ClaimsTable("C20", "C21", "C22", "C23")
 #   Science, 7 May 2018.
 # - S. Zhao, J. Song and S. Ermon (2019), InfoVAE: Balancing Learning and Inference in Variational Autoencoders, arXiv
 #   1706.02262.
-# - M. D. Hoffman and M. J. Johnson (2016), ELBO surgery: yet another way to carve up the variational evidence lower bound,
-#   NIPS 2016 Workshop on Advances in Approximate Bayesian Inference.
+# - M. D. Hoffman and M. J. Johnson (2016), ELBO surgery: yet another way to carve up the variational evidence lower
+#   bound, NIPS 2016 Workshop on Advances in Approximate Bayesian Inference.
 # - A. Makhzani, J. Shlens, N. Jaitly, I. Goodfellow and B. Frey (2016), Adversarial Autoencoders, arXiv 1511.05644.
 # - I. Tolstikhin, O. Bousquet, S. Gelly and B. Schölkopf (2018), Wasserstein Auto-Encoders, arXiv 1711.01558.
 # - I. Higgins et al. (2017), beta-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework, ICLR.
 # - A. Gretton, K. Borgwardt, M. Rasch, B. Schölkopf and A. Smola (2012), A Kernel Two-Sample Test, Journal of Machine
 #   Learning Research 13. The U-statistic, and its spread when there is nothing to see.
-# - L. Mescheder, S. Nowozin and A. Geiger (2017), Adversarial Variational Bayes, arXiv 1701.04722. The judge's T as a KL.
-# - Q. Liu and D. Wang (2016), Stein Variational Gradient Descent, arXiv 1608.04471; Q. Liu, J. Lee and M. Jordan (2016),
-#   A Kernelized Stein Discrepancy for Goodness-of-fit Tests, arXiv 1602.03253.
+# - L. Mescheder, S. Nowozin and A. Geiger (2017), Adversarial Variational Bayes, arXiv 1701.04722. The judge's T as a
+#   KL.
+# - Q. Liu and D. Wang (2016), Stein Variational Gradient Descent, arXiv 1608.04471; Q. Liu, J. Lee and M. Jordan
+#   (2016), A Kernelized Stein Discrepancy for Goodness-of-fit Tests, arXiv 1602.03253.
 # - Y. Burda, R. Grosse and R. Salakhutdinov (2016), Importance Weighted Autoencoders, arXiv 1509.00519.
-# - M. Germain, K. Gregor, I. Murray and H. Larochelle (2015), MADE: Masked Autoencoder for Distribution Estimation, arXiv
-#   1502.03509. The small decoder.
+# - M. Germain, K. Gregor, I. Murray and H. Larochelle (2015), MADE: Masked Autoencoder for Distribution Estimation,
+#   arXiv 1502.03509. The small decoder.

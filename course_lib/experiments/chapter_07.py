@@ -18,11 +18,11 @@ from course_lib.measurement.codes import encode_all
 from course_lib.measurement.information import information_of
 from course_lib.measurement.ledger import Claim, Result
 from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
-from course_lib.measurement.prior_grid import prior_grid_nll
 from course_lib.measurement.probe import probe_accuracy
 from course_lib.measurement.refit import refit
 from course_lib.measurement.worlds import kernels
 from course_lib.measurement.worlds.discrete import kl
+from course_lib.measurement.worlds.quadrature import plane, solved_world
 from course_lib.models.dense import DenseAutoregressive
 from course_lib.models.encoders import MLPEncoder
 from course_lib.models.vae import VAE
@@ -40,7 +40,8 @@ WORLDS = 100
 NATS = "nats per image"
 EXACT = dict(band=1e-5, hardware="any: float64")
 LIVE = Plan(steps=600, batch_size=128, learning_rate=4e-3, warm_up=20)
-CODE, SIDE = 2, 60
+CODE, REACH, STEP = 2, 8.0, 0.2
+"""A grid of this step holds codes out to 8, and posteriors down to a standard deviation of 0.2, to six digits."""
 ALPHAS, LAMBDS = (0.0, 0.5, 0.8, 1.0), (None, 10.0, 50.0, 200.0, 1000.0)
 """None: the least lambd, 1 - alpha, at which the divergence weighs nothing and the objective is a beta-VAE."""
 OBJECTIVES: dict[str, Callable[[], Objective]] = {
@@ -65,8 +66,13 @@ def live_vae(objective: Objective, seed: int, steps: int = LIVE.steps) -> VAE:
     return vae
 
 
+def summed_nll(vae: VAE, x: Float[Tensor, "n 1 height width"]) -> float:
+    """-log p(x) with p(x) as a sum over the plane of codes, wherever the codes lie, in nats per image."""
+    return -float(solved_world(vae, x, plane(REACH, STEP)).log_prob().mean())
+
+
 def numbers(vae: VAE, seed: int = 0) -> dict[str, float]:
-    """What is told of one trained model, on the 250 test digits; "nll" by the grid of the prior, "own" through q."""
+    """What is told of one trained model, on the 250 test digits; "nll" by the sum over codes, "own" through q."""
     x, g = binary_digits("test"), torch.Generator().manual_seed(seed)
     codes = encode_all(vae, x, g)
     found, together = information_of(codes), aggregate(codes, vae.prior, g)
@@ -75,7 +81,7 @@ def numbers(vae: VAE, seed: int = 0) -> dict[str, float]:
         "at_most": found.at_most,
         "rate": found.rate,
         "distortion": float(distortion_per_image(vae, x, codes.z).mean()),
-        "nll": prior_grid_nll(vae, x, SIDE).nats,
+        "nll": summed_nll(vae, x),
         "own": iwae_nll(vae, x, 100, g).nats,
         "mmd": together.mmd_squared,
         "null": together.null.standard_deviation,
@@ -85,7 +91,7 @@ def numbers(vae: VAE, seed: int = 0) -> dict[str, float]:
 
 MAPPED = {
     "information": ("I(x;z), lower bound", NATS, 0.6),
-    "nll": (f"test NLL (grid of {SIDE} a side)", NATS, 0.5),
+    "nll": ("test NLL (sum over a grid of codes)", NATS, 0.5),
     "log_det": ("log det Cov q(z)", "", 0.5),
 }
 
@@ -267,7 +273,7 @@ TOLD: dict[str, tuple[str, str, float]] = {
     "at_most": ("I(x;z), upper bound", NATS, 0.6),
     "rate": ("rate", NATS, 0.6),
     "distortion": ("distortion", NATS, 0.6),
-    "nll": (f"test NLL (grid of {SIDE} a side)", NATS, 0.5),
+    "nll": ("test NLL (sum over a grid of codes)", NATS, 0.5),
     "own": ("test NLL (IWAE, K = 100, the encoder's own q)", NATS, 0.5),
     "refitted": ("test NLL (IWAE, K = 100, q learnt anew)", NATS, 0.5),
     "narrower": ("variance of q over that of q learnt anew, geometric mean", "", 0.25),
@@ -328,7 +334,7 @@ CLAIMS = (
     Claim(
         "C23",
         "InfoVAE makes autoregressive VAEs use their code, with no meaningful loss in reconstruction.",
-        "True, and more than said: distortion falls, since the code tells something; what can suffer is the likelihood. "
+        "True, and more: distortion falls, since the code tells something; what can suffer is the likelihood. "
         "The ELBO's code whispers here, it is not silent. Through InfoVAE's own q the bound reads the NLL too "
         "high; through a q learnt anew most of the difference goes. A lower beta without a divergence speaks as "
         "clearly, leaves the prior, and pays for it.",
