@@ -20,6 +20,7 @@ from course_lib.experiments.chapter_07 import (
     TOLD,
     bill,
     cell,
+    drawn_alike,
     learnt_adversary,
     live_vae,
     misfit_of,
@@ -29,10 +30,13 @@ from course_lib.experiments.chapter_07 import (
     readings,
     scaled_codes,
     sight,
+    summed_nll,
 )
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.worlds import kernels
+from course_lib.measurement.worlds.quadrature import plane, solved_world
 from course_lib.objectives.mmd import MMD, SCALES, mmd_squared, rbf_kernel
+from course_lib.zoo.recipes import binary_digits
 
 CHEAP = ("07.prices", "C21.exact", "07.bandwidth", "07.narrow")
 
@@ -53,6 +57,7 @@ def test_no_row_of_the_chapter_is_left_over_from_an_older_experiment():
     known |= {f"C22.{name}.{what}" for name in (*CLOSED, "adversary") for what in ("exact", "half", "null")}
     known |= {f"{cell(alpha, lambd)}.{name}" for alpha in ALPHAS for lambd in LAMBDS for name in MAPPED}
     known |= {f"07.digits.{objective}.{name}" for objective in NAMES for name in TOLD}
+    known |= {f"07.seconds.{objective}" for objective in NAMES}
     assert rows == known
 
 
@@ -186,3 +191,22 @@ def test_the_rate_bounds_the_information_in_what_is_measured():
     assert 0 <= found["information"] <= found["at_most"] <= found["rate"] + 1e-9
     assert found["null"] > 0 and found["nll"] > found["distortion"] - 1
     assert MMD().unit == "kernel units"
+
+
+def test_a_divergence_adds_little_to_a_step():
+    assert result("07.seconds.elbo").value == 1
+    assert all(0.8 < result(f"07.seconds.{name}").value < 1.6 for name in NAMES)
+
+
+def test_pictures_that_share_their_noise_differ_by_their_codes_alone():
+    vae = live_vae(OBJECTIVES["elbo"](), 0, steps=1)
+    z = torch.tensor([[0.5, -1.0], [0.5, -1.0], [2.0, 2.0]])
+    drawn = drawn_alike(vae, z, seed=1)
+    assert drawn.shape == (3, 1, 8, 8) and torch.equal(drawn[0], drawn[1]) and ((drawn == 0) | (drawn == 1)).all()
+    assert torch.equal(drawn[2:], drawn_alike(vae, z[2:], seed=1)) and not torch.equal(drawn, drawn_alike(vae, z, 2))
+
+
+def test_the_sum_over_the_plane_does_not_depend_on_its_step():
+    vae, x = live_vae(OBJECTIVES["mmd"](), 0, steps=60), binary_digits("test")[:20]
+    fine = -float(solved_world(vae, x, plane(8.0, 0.1)).log_prob().mean())
+    assert summed_nll(vae, x) == pytest.approx(fine, abs=1e-4)

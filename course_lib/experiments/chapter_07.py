@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from course_lib.benchmarks.steps import step_of
+from course_lib.benchmarks.timing import side_by_side
 from course_lib.data import digits
 from course_lib.data.noise import normal
 from course_lib.experiments import headline
@@ -34,6 +36,7 @@ from course_lib.objectives.objective import Objective
 from course_lib.objectives.stein import Stein
 from course_lib.training.fit import Plan, fit
 from course_lib.zoo.recipes import binary_digits
+from course_lib.zoo.recipes import headline as recipes
 from course_lib.zoo.train import hardware
 
 WORLDS = 100
@@ -318,6 +321,19 @@ def _claim_of(objective: str, name: str) -> str:
     return "C22" if objective in ("adversary", "stein") and name in ("information", "nll", "deviations") else ""
 
 
+def seconds(calls: int = 12) -> Iterator[Result]:
+    """How long a training step takes with each objective at MNIST's size, in turns, so that a busy machine hits all."""
+    ways = {}
+    for name, (_, make) in recipes.OBJECTIVES.items():
+        ways[name] = step_of(recipes.headline(name, 0).build(), make(), 64, "cpu")
+    timings = side_by_side(ways, calls)
+    for name, timing in timings.items():
+        ratios = torch.tensor(timing.times(timings["elbo"]), dtype=torch.float64)
+        about = dict(claim="C22" if name in ("mmd", "adversary", "stein") else "", hardware=hardware("cpu"))
+        row = dict(value=float(ratios.median()), unit="times the ELBO's", spread=float(ratios.std()), band=0.5)
+        yield Result(f"07.seconds.{name}", quantity=f"a training step at MNIST's size, {NAMES[name]}", **row, **about)
+
+
 CLAIMS = (
     Claim(
         "C21",
@@ -348,5 +364,6 @@ EXPERIMENTS = {
     "07.narrow": narrow,
     "07.map": on_the_map,
     "07.digits": on_digits,
+    "07.seconds": seconds,
     **headline.EXPERIMENTS,
 }
