@@ -13,7 +13,7 @@ from course_lib.measurement.probe import probe_accuracy
 from course_lib.measurement.swapping import swapped_code_gap
 from course_lib.models.vae import VAE
 
-SAMPLES, NLL_IMAGES, PROBE_IMAGES = 500, 200, 5000
+SAMPLES, NLL_IMAGES, PROBE_IMAGES = 500, 100, 5000
 
 
 def train_images() -> Tensor:
@@ -29,7 +29,7 @@ def test_shuffled() -> Split:
 
 
 def evaluate_vae_static_mnist(model: VAE) -> dict:
-    """Information, rate, distortion, aggregate and probe on the test images; IWAE-500 on the same 200 for every model.
+    """Information, rate, distortion, aggregate and probe on the test images; IWAE-500 on the same 100 for every model.
 
     The training images have no labels: the probe learns on one half of the test images and is tested on the other.
     """
@@ -47,7 +47,7 @@ def evaluate_vae_static_mnist(model: VAE) -> dict:
         "swapped_code_gap_first_1000": vars(Mean.of(swapped_code_gap(model, some, codes.z[:1000], generator))),
         "aggregate_test": flat(aggregate(codes, model.prior, generator)),
         "probe_test": vars(probe_accuracy(model, *halves)),
-        "nll_first_200": vars(iwae_nll(model, test.images[:NLL_IMAGES], SAMPLES, generator, "static binarisation")),
+        "nll_first_100": vars(iwae_nll(model, test.images[:NLL_IMAGES], SAMPLES, generator, "static binarisation")),
     }
 
 

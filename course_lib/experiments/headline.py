@@ -1,0 +1,68 @@
+"""Chapter 07's headline on static MNIST: what the zoo's cards say, over seeds, and what was measured afterwards."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from course_lib.experiments.seeds import over_seeds
+from course_lib.measurement.ais import ais
+from course_lib.measurement.annealing import Annealing
+from course_lib.measurement.ledger import Result
+from course_lib.models.vae import VAE
+from course_lib.zoo import cards
+from course_lib.zoo.recipes.headline import OBJECTIVES, SEEDS
+from course_lib.zoo.recipes.static_mnist import NLL_IMAGES, test_shuffled
+from course_lib.zoo.train import hardware
+
+NATS, KERNEL = "nats per image", "kernel units"
+QUANTITIES: dict[str, tuple[str, str, Callable[[dict], float]]] = {
+    "information": ("I(x;z), lower bound, N = 10,000", NATS, lambda m: m["information_test"]["lower"]),
+    "information_upper": ("I(x;z), upper bound, N = 10,000", NATS, lambda m: m["information_test"]["upper"]),
+    "rate": ("rate", NATS, lambda m: m["rate_test"]["value"]),
+    "distortion": ("distortion", NATS, lambda m: m["distortion_test"]["value"]),
+    "nll": ("NLL, IWAE through its own q, K = 500, 100 images", NATS, lambda m: m["nll_first_100"]["nats"]),
+    "probe": ("probe accuracy", "", lambda m: m["probe_test"]["accuracy"]),
+    "swap": ("swapped-code gap, 1,000 images", NATS, lambda m: m["swapped_code_gap_first_1000"]["value"]),
+    "gap": ("rate - I(x;z), at most", NATS, lambda m: m["rate_test"]["value"] - m["information_test"]["lower"]),
+    "mean": ("largest |mean| of q(z) over dimensions", "", lambda m: max(map(abs, m["aggregate_test"]["mean"]))),
+    "variance_low": ("smallest variance of q(z)", "", lambda m: min(m["aggregate_test"]["variance"])),
+    "variance_high": ("largest variance of q(z)", "", lambda m: max(m["aggregate_test"]["variance"])),
+    "log_det": ("log det Cov q(z)", NATS, lambda m: m["aggregate_test"]["log_det_cov"]),
+    "mmd": ("MMD^2 of q(z), 1,000 codes", KERNEL, lambda m: m["aggregate_test"]["mmd_squared"]),
+    "null": ("sd of MMD^2 if q(z) is p(z)", KERNEL, lambda m: m["aggregate_test"]["null"]["standard_deviation"]),
+}
+SHORT = Annealing(distributions=30, chains=1, leapfrogs=5)
+
+
+def from_cards() -> Iterator[Result]:
+    """Every quantity of QUANTITIES for the five objectives, mean and spread over three seeds."""
+    for objective in OBJECTIVES:
+        found = [cards.card(f"headline/{objective}_{seed}") for seed in SEEDS]
+        for name, (quantity, unit, read) in QUANTITIES.items():
+            values = [read(card["measurements"]) for card in found]
+            label, about = f"{quantity}: {objective}", dict(claim="C23", unit=unit, hardware=found[0]["hardware"])
+            yield over_seeds(f"C23.{objective}.{name}", label, values, band=0.0, **about)
+
+
+def annealed(objective: str, seeds: tuple[int, ...]) -> Callable[[], Iterator[Result]]:
+    """An experiment: -log p(x) by AIS from the encoder's q, on the 100 test images that the cards' IWAE bound takes."""
+
+    def measured() -> Iterator[Result]:
+        values = [by_ais(cards.load(f"headline/{objective}_{seed}"), seed) for seed in seeds]
+        label = f"NLL, AIS {SHORT}, {NLL_IMAGES} images: {objective}"
+        about = dict(claim="C23", unit=NATS, hardware=hardware("cpu"), seeds=seeds)
+        if seeds == SEEDS:
+            yield over_seeds(f"C23.{objective}.ais", label, values, band=0.0, **about)
+        else:
+            yield Result(f"C23.{objective}.ais", quantity=label, value=values[0], **about)
+
+    return measured
+
+
+def by_ais(vae: VAE, seed: int) -> float:
+    """-log p(x) by AIS from the encoder's q."""
+    return ais(vae, test_shuffled().images[:NLL_IMAGES], torch.Generator().manual_seed(seed), SHORT).nll("").nats
+
+
+ANNEALED = {"elbo": SEEDS, "mmd": SEEDS, "adversary": (0,), "stein": (0,), "beta": (0,)}
+EXPERIMENTS = {"C23.headline": from_cards} | {f"C23.{name}.ais": annealed(name, s) for name, s in ANNEALED.items()}
