@@ -271,8 +271,8 @@ check("00.nats_to_bits", nats_to_bits)
 # ## What was claimed, what was found
 #
 # Each claim of the article has a number; this chapter touches the seventeenth. The measurements come from the course's
-# ledger, a file in which every reported number stands with its spread, seeds, hardware and command. Here, three
-# trainings of each model, from three seeds:
+# ledger, a file in which every reported number stands with its spread, seeds, hardware and command. First, three
+# trainings of each model, from three seeds; then what chapter 06 will add.
 
 # %%
 ClaimsTable("C17")

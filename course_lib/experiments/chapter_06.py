@@ -53,8 +53,9 @@ CLAIMS = (
         "costs the posterior gap. But the gap may be next to nothing: of I nats told to a chain in the one-bit "
         "world about 4/3 I^4, and none at all in chapter 04's Gaussian. So silence is cheapest by a hair, and "
         "training ends anywhere near. A decoder that alone is not perfect gets a code that speaks from the ELBO "
-        "itself, wherever the code saves more than the gap: on digits many nats with a field of 1, little with a "
-        "full one. At equal likelihood the ELBO's code in chapter 00 is nearly silent, InfoVAE's is not.",
+        "itself, wherever the code saves more than the gap: on digits many nats with a field of 1, and nothing to "
+        "speak of with a full one, where it tells a nat or two all the same. At equal likelihood the ELBO's code in "
+        "chapter 00 is nearly silent, InfoVAE's is not.",
     ),
     Claim(
         "C18",
