@@ -45,9 +45,9 @@ def tasks(report: dict) -> dict[str, dict]:
 
 
 LOOP = "while True:\n    pass"
-WRONG_MASK = "def mask_b(k):\n    return torch.tril(torch.ones(k, k))"
-MEAN = "def log_likelihood(l, x):\n    return (x * l - F.softplus(l)).mean(dim=(1, 2, 3))"
-SEGFAULT = "import ctypes\ndef mask_b(k):\n    ctypes.string_at(0)"
+ROWS = "def diagonal_scan(x, step):\n    return torch.stack([step(row, 0 * row, 0 * row) for row in x.unbind(2)], 2)"
+ONE_PASS = "def sample(model, shape, generator):\n    return torch.bernoulli(model(torch.zeros(shape)).sigmoid())"
+SEGFAULT = "import ctypes\ndef diagonal_scan(x, step):\n    ctypes.string_at(0)"
 EATER = "hoard = []\nwhile True:\n    hoard.append(b'x' * 2**24)"
 
 
@@ -56,9 +56,11 @@ def graded(tmp_path_factory):
     """All of them in one call: the exit code and the reports."""
     folder = tmp_path_factory.mktemp("handed in")
     hand_in(folder / "right.ipynb")
-    hand_in(folder / "wrong.ipynb", {"mask_b": WRONG_MASK, "log_likelihood": MEAN})
+    hand_in(folder / "wrong.ipynb", {"diagonal_scan": ROWS, "sample": ONE_PASS})
     hand_in(folder / "unsolved.ipynb", source=ROOT / "exercises" / SOLUTION.name)
-    hand_in(folder / "broken_cell.ipynb", {"mask_b": "def mask_b(k):\n    m = mask_a(k\n    return m"})
+    hand_in(
+        folder / "broken_cell.ipynb", {"diagonal_scan": "def diagonal_scan(x, step):\n    s = step(x\n    return s"}
+    )
     (folder / "broken_file.ipynb").write_text('{"cells": [\n{"cell_type": "code"')
     hand_in(folder / "loops_in_a_cell.ipynb", first=LOOP)
     hand_in(
@@ -66,7 +68,7 @@ def graded(tmp_path_factory):
         {"sample": f"def sample(*a):\n    {LOOP}".replace("\n    p", "\n        p")},
     )
     hand_in(folder / "exits.ipynb", first="import os\nos._exit(3)")
-    hand_in(folder / "segfault.ipynb", {"mask_b": SEGFAULT})
+    hand_in(folder / "segfault.ipynb", {"diagonal_scan": SEGFAULT})
     hand_in(folder / "eats_memory.ipynb", first=EATER)
     (folder / ".ipynb_checkpoints").mkdir()
     hand_in(folder / ".ipynb_checkpoints" / "right-checkpoint.ipynb")
@@ -79,22 +81,22 @@ def graded(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "score", "message"),
     [
-        ("right", 10, ""),
-        ("wrong", 7, ""),
+        ("right", 14, ""),
+        ("wrong", 10, ""),
         ("unsolved", 0, ""),
-        ("broken_cell", 9, "cell 4 has a syntax error at line 2"),
+        ("broken_cell", 12, "cell 8 has a syntax error at line 2"),
         ("broken_file", 0, "broken notebook: no JSON from line 2 on"),
-        ("loops_in_a_cell", 10, "cell 1 looped: stopped after 5 s"),
-        ("loops_in_a_function", 7, "cell 12 looped: stopped after 5 s"),
-        ("exits", 10, "cell 1 ended the process (exit code 3)"),
-        ("segfault", 9, ""),
-        ("eats_memory", 10, "cell 1 used more than 900 MB"),
+        ("loops_in_a_cell", 14, "cell 1 looped: stopped after 5 s"),
+        ("loops_in_a_function", 12, "cell 15 looped: stopped after 5 s"),
+        ("exits", 14, "cell 1 ended the process (exit code 3)"),
+        ("segfault", 12, "cell 15 crashed (segmentation fault)"),
+        ("eats_memory", 14, "cell 1 used more than 900 MB"),
     ],
 )
 def test_every_kind_of_notebook_gets_its_score_and_message_in_one_call(graded, name, score, message):
     report = graded[1][name]
     assert (report["score"], report["messages"]) == (score, [message] if message else []), report
-    assert report["points"] == (0 if name == "broken_file" else 10)
+    assert report["points"] == (0 if name == "broken_file" else 14)
 
 
 def test_one_call_with_a_bad_notebook_in_it_exits_with_1(graded):
@@ -104,38 +106,41 @@ def test_one_call_with_a_bad_notebook_in_it_exits_with_1(graded):
 
 def test_tasks_get_their_own_messages(graded):
     _, reports = graded
-    assert tasks(reports["wrong"])["mask_b"]["diagnosis"] == "triangle"
-    assert tasks(reports["wrong"])["log_likelihood"]["diagnosis"] == "mean_over_pixels"
+    assert tasks(reports["wrong"])["diagonal_scan"]["diagnosis"] == "no_memory"
+    assert tasks(reports["wrong"])["sample"]["diagnosis"] == "one_pass"
     assert {task["message"] for task in reports["unsolved"]["tasks"]} == {"not started yet"}
     assert (
-        tasks(reports["broken_cell"])["mask_b"]["message"] == "no function mask_b: cell 4 has a syntax error at line 2"
+        tasks(reports["broken_cell"])["diagonal_scan"]["message"]
+        == "no function diagonal_scan: cell 8 has a syntax error at line 2"
     )
     assert tasks(reports["loops_in_a_function"])["sample"]["message"] == "sample looped: stopped after 5 s"
-    assert tasks(reports["segfault"])["mask_b"]["message"] == "mask_b crashed (segmentation fault)"
+    assert tasks(reports["segfault"])["diagonal_scan"]["message"] == "diagonal_scan crashed (segmentation fault)"
 
 
 def test_a_known_mistake_is_told_in_a_sentence_and_not_by_its_inner_name(graded):
-    told = tasks(graded[1]["wrong"])["mask_b"]["message"]
-    assert told == "not yet: case 1 of 7 is wrong (this is a triangle.)"
+    told = tasks(graded[1]["wrong"])["diagonal_scan"]["message"]
+    assert told == (
+        "not yet: case 1 of 7 is wrong (every pixel begins from nothing: the states above and to the left are 0 "
+        "throughout.)"
+    )
 
 
 def test_what_builds_on_an_endless_function_is_stopped_soon_and_told_why(tmp_path):
-    endless = "def mask_a(kernel_size):\n    while True:\n        pass"
-    _, reports = grade(hand_in(tmp_path / "endless.ipynb", {"mask_a": endless}))
+    endless = "def raster_mask(kind, kernel_size):\n    while True:\n        pass"
+    _, reports = grade(hand_in(tmp_path / "endless.ipynb", {"raster_mask": endless}))
     told = tasks(reports["endless.ipynb"])
-    assert told["mask_a"]["message"] == "mask_a looped: stopped after 5 s"
-    for name in ("mask_b", "masked_conv2d"):
-        assert told[name]["message"] == f"{name} looped: stopped after 2 s; it uses mask_a, which looped too"
-    assert reports["endless.ipynb"]["score"] == 5
+    assert told["raster_mask"]["message"] == "raster_mask looped: stopped after 5 s"
+    message = "masked_conv2d looped: stopped after 2 s; it uses raster_mask, which looped too"
+    assert told["masked_conv2d"]["message"] == message
+    assert reports["endless.ipynb"]["score"] == 10
 
 
 def test_what_calls_an_unwritten_function_is_told_which(tmp_path):
-    unwritten = 'def mask_a(kernel_size):\n    raise NotImplementedError("your code here")'
-    _, reports = grade(hand_in(tmp_path / "first_missing.ipynb", {"mask_a": unwritten}))
+    unwritten = 'def raster_mask(kind, kernel_size):\n    raise NotImplementedError("your code here")'
+    _, reports = grade(hand_in(tmp_path / "first_missing.ipynb", {"raster_mask": unwritten}))
     told = tasks(reports["first_missing.ipynb"])
-    assert told["mask_a"]["message"] == "not started yet"
-    for name in ("mask_b", "masked_conv2d"):
-        assert told[name]["message"] == "not yet: it calls mask_a, which is not written yet"
+    assert told["raster_mask"]["message"] == "not started yet"
+    assert told["masked_conv2d"]["message"] == "not yet: it calls raster_mask, which is not written yet"
 
 
 def test_no_process_is_left_behind(graded):
@@ -147,8 +152,8 @@ def test_no_process_is_left_behind(graded):
 FORGERY = """
 import atexit, json, os, sys, torch
 from course_lib import grading
-print('{"score": 10}', flush=True)
-os.write(1, b'{"score": 10}')
+print('{"score": 14}', flush=True)
+os.write(1, b'{"score": 14}')
 with open("results.json", "w") as file:
     json.dump({"notebooks": []}, file)
 torch.allclose = torch.equal = lambda *a, **k: True
@@ -169,9 +174,10 @@ os.fork()
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_forgeries_change_nothing(tmp_path, capsys):
     always = "def {0}(*a):\n    return torch.zeros(3, 3).as_subclass(Yes)"
-    peeking = "from course_lib.grading.tasks.exercise_02 import mask_b"
-    functions = {name: always.format(name) for name in ("mask_a", "masked_conv2d", "log_likelihood")}
-    hand_in(tmp_path / "forged.ipynb", {**functions, "mask_b": peeking, "sample": "sys.exit(0)"}, first=FORGERY)
+    peeking = "from course_lib.grading.tasks.exercise_02 import diagonal_scan"
+    functions = {name: always.format(name) for name in ("raster_mask", "masked_conv2d", "gated_layer")}
+    functions |= {"diagonal_scan": peeking, "sample": "sys.exit(0)", "sample_cached": always.format("sample_cached")}
+    hand_in(tmp_path / "forged.ipynb", functions, first=FORGERY)
     code, reports = grade(tmp_path / "forged.ipynb")
     assert code == 1
     assert reports["forged.ipynb"]["score"] == 0, reports
@@ -181,7 +187,7 @@ def test_forgeries_change_nothing(tmp_path, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_grader_that_is_interrupted_or_killed_leaves_no_worker_and_no_half_written_file(tmp_path, how):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"mask_a = 1\n{LOOP}")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"raster_mask = 1\n{LOOP}")])
     nbformat.write(notebook, tmp_path / "endless.ipynb")
     command = [sys.executable, "-m", "course_lib.grading.cli", str(tmp_path), "--json", str(tmp_path / "grades.json")]
     # A test run in the background ignores interrupts, and what it starts would inherit that.
@@ -205,7 +211,7 @@ def test_results_that_could_not_be_written_are_refused_before_the_grading(tmp_pa
 def test_a_magic_in_a_cell_runs_as_in_a_notebook(tmp_path):
     hand_in(tmp_path / "magic.ipynb", first="%matplotlib inline\n%load_ext autoreload")
     code, reports = grade(tmp_path / "magic.ipynb")
-    assert (code, reports["magic.ipynb"]["score"]) == (0, 10), reports
+    assert (code, reports["magic.ipynb"]["score"]) == (0, 14), reports
 
 
 def wait_for(found):
@@ -221,12 +227,12 @@ def test_deleting_checks_and_metadata_does_not_shrink_the_total(tmp_path):
     notebook = json.loads(hand_in(tmp_path / "renamed.ipynb").read_text())
     kept = [cell for cell in notebook["cells"] if "check(" not in "".join(cell["source"])]
     kept = [
-        cell for cell in kept if not any(f"def {f}(" in "".join(cell["source"]) for f in ("sample", "log_likelihood"))
+        cell for cell in kept if not any(f"def {f}(" in "".join(cell["source"]) for f in ("sample", "diagonal_scan"))
     ]
     notebook["cells"] = [{**cell, "metadata": {}} for cell in kept]
     (tmp_path / "renamed.ipynb").write_text(json.dumps(notebook))
     code, reports = grade(tmp_path / "renamed.ipynb")
-    assert (code, reports["renamed.ipynb"]["score"], reports["renamed.ipynb"]["points"]) == (1, 5, 10)
+    assert (code, reports["renamed.ipynb"]["score"], reports["renamed.ipynb"]["points"]) == (1, 10, 14)
     assert tasks(reports["renamed.ipynb"])["sample"]["message"] == "no function sample in the notebook"
 
 
@@ -234,7 +240,7 @@ def test_full_marks_exit_with_0(tmp_path, capsys):
     code, reports = grade(hand_in(tmp_path / "right.ipynb"))
     assert code == 0
     assert reports["right.ipynb"]["full"]
-    assert "10 / 10  full marks" in capsys.readouterr().out
+    assert "14 / 14  full marks" in capsys.readouterr().out
 
 
 def test_a_notebook_that_is_none_of_ours_scores_nothing(tmp_path, capsys):

@@ -53,7 +53,7 @@ def lines(value: Any, digits: int = 6) -> list[str]:
     if isinstance(value, Leaf):
         return lines(value.tensor, digits)
     if isinstance(value, Model):
-        return [f"a model with {value.kind} logits"]
+        return [value.words]
     if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
         return [line for part in value for line in lines(part, digits)]
     if isinstance(value, Other):

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.grading.counted import CountedStep, counted_layers
+
 
 @dataclass(frozen=True)
 class Generator:
@@ -30,13 +32,17 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a known kind, made from the tensors that define it."""
+    """A model or a part of one, of a known kind, made from the tensors that define it."""
 
     kind: str
     tensors: dict[str, Tensor]
 
-    def build(self) -> Callable:
+    def build(self) -> Any:
         return MODELS[self.kind](**self.tensors)
+
+    @property
+    def words(self) -> str:
+        return WORDS.get(self.kind, f"a model with {self.kind} logits")
 
 
 def constant_logits(logits: Tensor) -> Callable[[Tensor], Tensor]:
@@ -58,7 +64,13 @@ def parity_logits(weights: Tensor, offset: Tensor, scale: Tensor) -> Callable[[T
     return logits
 
 
-MODELS: dict[str, Callable] = {"constant": constant_logits, "parity": parity_logits}
+MODELS: dict[str, Callable] = {
+    "constant": constant_logits,
+    "parity": parity_logits,
+    "step": CountedStep,
+    "layers": counted_layers,
+}
+WORDS = {"step": "a step that counts its calls", "layers": "layers that count their calls"}
 
 
 def build(argument: Any) -> Any:

@@ -66,7 +66,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to write: `id` is the exercise and the function, "02.mask_a"; hints are nudge, formula, skeleton.
+    """One thing to write: `id` is the exercise and the function, "02.raster_mask"; hints are nudge, formula, skeleton.
 
     `cases(generator)` yields cases, smallest first. `compare(case, output, expected)` returns what differs, or None.
     `slow` is what to ask the learner whose answer did not come in time.

@@ -52,9 +52,13 @@ def past_and_centre(i, j, c):
     return i < c or (i == c and j <= c)
 
 
-def mask_wrong(right, other, name):
+def of_kind(for_a, for_b):
+    """One answer from two, by kind."""
+    return lambda kind, size: for_a(size) if kind == "A" else for_b(size)
+
+
+def mask_wrong(right):
     return [
-        (mask(other), name),
         (mask(lambda i, j, c: right(j, i, c)), "transposed"),
         (mask(lambda i, j, c: right(2 * c - i, 2 * c - j, c)), "future_visible"),
         (mask(lambda i, j, c: not right(i, j, c)), "inverted"),
@@ -74,6 +78,19 @@ def mask_wrong(right, other, name):
         (lambda k: by_rule(right, k).unsqueeze(0).unsqueeze(0), "extra_axes"),
         (mask(right, check=False), "even_accepted"),
     ]
+
+
+A, B = mask(past), mask(past_and_centre)
+PAIRS = list(zip(mask_wrong(past), mask_wrong(past_and_centre), strict=True))
+MASK_WRONG = [
+    *((of_kind(a, b), name) for (a, name), (b, _) in PAIRS),
+    *((of_kind(A, b), name) for (_, name), (b, _) in PAIRS),
+    *((of_kind(a, B), name) for (a, name), _ in PAIRS),
+    (of_kind(B, A), "kinds_swapped"),
+    (of_kind(A, A), "always_a"),
+    (of_kind(B, B), "always_b"),
+    (of_kind(A, lambda k: by_rule(past, k) + 1), "added_everywhere"),
+]
 
 
 # Masked convolution. A rule says whether colour a at the centre is seen by colour b.
@@ -227,95 +244,282 @@ CONV_WRONG = [
 ]
 
 
-# Likelihood.
+# The gated layer, place by place and by torch's own padding.
 
 
-def by_softplus(logits, x):
-    return (x * logits - F.softplus(logits)).flatten(1).sum(1)
+def half_gates(y):
+    n = y.shape[1] // 2
+    return torch.tanh(y[:, :n]) * torch.sigmoid(y[:, n:])
 
 
-def by_cross_entropy(logits, x):
-    pixels = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
-    return -pixels.sum(dim=[1, 2, 3])
+def seen_by(x, weight, down, right):
+    """A filter tap by tap: its last tap lies `down` rows above and `right` columns to the left of each place."""
+    out, _, rows, columns = weight.shape
+    y = x.new_zeros(len(x), out, *x.shape[2:])
+    for a in range(rows):
+        for b in range(columns):
+            up, left = rows - 1 - a + down, columns - 1 - b + right
+            moved = torch.zeros_like(x)
+            for i in range(x.shape[2]):
+                for j in range(x.shape[3]):
+                    if 0 <= i - up < x.shape[2] and 0 <= j - left < x.shape[3]:
+                        moved[:, :, i, j] = x[:, :, i - up, j - left]
+            y += torch.einsum("oi,bihw->bohw", weight[:, :, a, b], moved)
+    return y
 
 
-def image_by_image(logits, x):
-    total = []
-    for image_logits, image in zip(logits, x, strict=True):
-        signed = torch.where(image == 1, image_logits, -image_logits)
-        total.append(-torch.logaddexp(torch.zeros_like(signed), -signed).sum())
-    return torch.stack(total)
+def gated_by_taps(v, h, vertical, horizontal, link, kind):
+    first = 1 if kind == "A" else 0
+    a = seen_by(v, vertical, first, -(vertical.shape[3] // 2))
+    b = seen_by(h, horizontal, 0, first) + torch.einsum("oi,bihw->bohw", link[:, :, 0, 0], a)
+    return half_gates(a), half_gates(b)
 
 
-def by_distribution(logits, x):
-    return torch.distributions.Bernoulli(logits=logits).log_prob(x).sum((1, 2, 3))
+def gated_by_slices(v, h, vertical, horizontal, link, kind):
+    """Zeros on both sides, and then the part of the output that looks backwards only."""
+    height, width = v.shape[2:]
+    rows, taps = vertical.shape[2], horizontal.shape[3]
+    lag = int(kind == "A")
+    a = F.conv2d(v, vertical, padding=(rows, vertical.shape[3] // 2))
+    a = a[:, :, 1 - lag :][:, :, :height]
+    own = F.conv2d(h, horizontal, padding=(0, taps))[..., 1 - lag :][..., :width]
+    return [half_gates(a), half_gates(own + F.conv2d(a, link))]
 
 
-def sigmoid_then_log(logits, x):
-    p = 1 / (1 + torch.exp(-logits))
-    return torch.sum(x * p.log() + (1 - x) * (1 - p).log(), dim=(1, 2, 3))
+def gated_by_masks(v, h, vertical, horizontal, link, kind):
+    """Filters with zeros at their ends, for an ordinary padded convolution."""
+    rows, taps, side = vertical.shape[2], horizontal.shape[3], vertical.shape[3] // 2
+    tall = F.pad(vertical, (0, 0, 0, rows if kind == "A" else rows - 1))
+    long = F.pad(horizontal, (0, taps if kind == "A" else taps - 1))
+    if kind == "A":
+        tall, long = F.pad(tall, (0, 0, 0, 1)), F.pad(long, (0, 1))
+        v, h = F.pad(v, (0, 0, 1, 0)), F.pad(h, (1, 0))
+        a = F.conv2d(F.pad(v, (side, side, rows - 1, rows + 1)), tall)[:, :, :-1]
+        own = F.conv2d(F.pad(h, (taps - 1, taps + 1)), long)[..., :-1]
+    else:
+        a = F.conv2d(v, tall, padding=(rows - 1, side))
+        own = F.conv2d(h, long, padding=(0, taps - 1))
+    return half_gates(a), half_gates(own + F.conv2d(a, link))
 
 
-def log_of_the_right_probability(logits, x):
-    p = logits.sigmoid()
-    return (p * x + (1 - p) * (1 - x)).log().sum(dim=(1, 2, 3))
+def layer(lag_v=None, lag_h=None, side=None, gate=half_gates, join=None, finish=None, ahead=(0, 0)):
+    """The layer by taps, with one thing wrong: which kinds are moved, how far to the side, the gate or the link."""
+
+    def answer(v, h, vertical, horizontal, link, kind):
+        moved = [int(kind in (kinds or "A")) if kinds != "" else 0 for kinds in (lag_v, lag_h)]
+        away = -(vertical.shape[3] // 2) if side is None else side
+        a = seen_by(v, vertical, moved[0] - ahead[0] * (vertical.shape[2] // 2), away)
+        own = seen_by(h, horizontal, 0, moved[1] - ahead[1] * (horizontal.shape[3] // 2))
+        a, b = join(a, own, link) if join else (a, own + F.conv2d(a, link))
+        return finish(a, b) if finish else (gate(a), gate(b))
+
+    return answer
 
 
-def log_with_a_little_something(logits, x, eps=1e-8):
-    p = logits.sigmoid()
-    return (x * (p + eps).log() + (1 - x) * (1 - p + eps).log()).sum((1, 2, 3))
+def gate_with(first, second):
+    return layer(gate=lambda y: first(y[:, : y.shape[1] // 2]) * second(y[:, y.shape[1] // 2 :]))
 
 
-def log_of_clipped(logits, x):
-    p = torch.clip(logits.sigmoid(), min=1e-6, max=1 - 1e-6)
-    return (x * p.log() + (1 - x) * (1 - p).log()).sum((1, 2, 3))
+def same(y):
+    return y
 
 
-def keras_habit(logits, x):
-    return -F.binary_cross_entropy(logits.sigmoid(), x, reduction="none").flatten(1).sum(1)
+def gated_after(v, h, vertical, horizontal, link, kind):
+    """The link behind the gate, as its name in some drawings suggests."""
+    shift = 1 if kind == "A" else 0
+    side = vertical.shape[3] // 2
+    up = half_gates(F.conv2d(F.pad(v, (side, side, vertical.shape[2] - 1 + shift, -shift)), vertical))
+    own = F.conv2d(F.pad(h, (horizontal.shape[3] - 1 + shift, -shift)), horizontal)
+    return up, half_gates(own + F.conv2d(up, link))
 
 
-def exp_by_hand(logits, x):
-    return (x * logits - (1 + logits.exp()).log()).sum((1, 2, 3))
+def by_default_chunk(y):
+    signal, door = y.chunk(2)
+    return signal.tanh() * door.sigmoid()
 
 
-def one_minus_logsigmoid(logits, x):
-    log_p = F.logsigmoid(logits)
-    return torch.where(x == 1, log_p, 1 - log_p).sum(dim=(1, 2, 3))
+def swapped_inputs(v, h, *rest):
+    return gated_by_slices(h, v, *rest)
 
 
-def in_double(logits, x):
-    return by_softplus(logits.double(), x.double())
+def gated_valid(v, h, vertical, horizontal, link, kind):
+    a = F.conv2d(v, vertical)
+    return half_gates(a), half_gates(F.conv2d(h, horizontal) + F.conv2d(a, link))
 
 
-LIKELIHOOD_WRONG = [
-    (lambda logits, x: F.binary_cross_entropy_with_logits(logits, x), "mean_loss"),
-    (lambda logits, x: F.softplus(logits).sub(x * logits).mean((1, 2, 3)), "mean_loss"),
-    (lambda logits, x: (x * logits - F.softplus(logits)).sum((1, 2, 3), keepdim=True), "axes_kept"),
-    (one_minus_logsigmoid, "one_minus_log"),
-    (lambda ell, x: torch.distributions.Bernoulli(ell.sigmoid()).log_prob(x).sum((1, 2, 3)), "library_clamps"),
-    (lambda logits, x: log_with_a_little_something(logits, x, 1e-12), "added_before_log"),
-    (lambda logits, x: log_with_a_little_something(logits, x, 1e-6), "added_before_log"),
-    (lambda logits, x: by_cross_entropy(logits, x) / x.flatten(1).shape[1], "mean_over_pixels"),
-    (lambda logits, x: by_softplus(logits, x).sum(), "sum_over_batch"),
-    (lambda logits, x: (x * logits - F.softplus(logits)).mean(), "mean_over_all"),
-    (lambda logits, x: -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((-1, -2)), "channels_left"),
-    (lambda logits, x: by_softplus(logits[:, :1], x[:, :1]), "first_channel"),
-    (lambda logits, x: -F.binary_cross_entropy_with_logits(logits, x, reduction="none"), "pixels_left"),
-    (lambda logits, x: F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((1, 2, 3)), "sign_flipped"),
-    (lambda logits, x: by_softplus(logits, x) / np.log(2), "bits"),
-    (lambda logits, x: by_cross_entropy(logits.sigmoid(), x), "sigmoid_twice"),
-    (lambda logits, x: (x * F.logsigmoid(logits)).flatten(1).sum(-1), "ones_only"),
-    (lambda logits, x: by_softplus(logits, 1 - x), "zeros_and_ones_swapped"),
-    (lambda logits, x: torch.where(x > 0, logits.sigmoid(), (-logits).sigmoid()).flatten(1).prod(1), "probability"),
-    (lambda logits, x: (x * logits.sigmoid() + (1 - x) * (1 - logits.sigmoid())).sum((1, 2, 3)), "no_logarithm"),
-    (lambda logits, x: (x * logits.flatten(1).softmax(1).log().view_as(x)).sum((1, 2, 3)), "softmax"),
-    (sigmoid_then_log, "underflow"),
-    (log_of_the_right_probability, "underflow"),
-    (log_with_a_little_something, "added_before_log"),
-    (log_of_clipped, "clamped"),
-    (keras_habit, "library_clamps"),
-    (exp_by_hand, "overflow"),
+def gated_and_added(v, h, *rest):
+    up, out = gated_by_taps(v, h, *rest)
+    return up, h + out
+
+
+GATED_WRONG = [
+    (layer(lag_v=""), "vertical_sees_its_row"),
+    (layer(lag_h=""), "horizontal_sees_itself"),
+    (layer(lag_v="", lag_h=""), "always_b"),
+    (layer(lag_v="AB"), "vertical_shifted_always"),
+    (layer(lag_h="AB"), "horizontal_shifted_always"),
+    (layer(lag_v="AB", lag_h="AB"), "always_a"),
+    (layer(lag_v="B", lag_h="B"), "kinds_swapped"),
+    (layer(ahead=(1, 0)), "rows_below_visible"),
+    (layer(ahead=(0, 1)), "right_visible"),
+    (layer(side=0), "blind_spot"),
+    (layer(join=lambda a, own, link: (a, own)), "link_forgotten"),
+    (gated_after, "link_after_gate"),
+    (layer(join=lambda a, own, link: (a + F.conv2d(own, link), own)), "link_backwards"),
+    (layer(join=lambda a, own, link: (a, own + F.conv2d(a, link.mT.permute(1, 0, 2, 3)))), "link_transposed"),
+    (layer(join=lambda a, own, link: (a, own + torch.einsum("io,bihw->bohw", link[..., 0, 0], a))), "link_transposed"),
+    (layer(join=lambda a, own, link: (a, own + a)), "link_without_weights"),
+    (layer(join=lambda a, own, link: (a, F.conv2d(a, link))), "own_row_forgotten"),
+    (layer(join=lambda a, own, link: (a, own + F.conv2d(F.pad(a, (0, 0, 1, 0))[:, :, :-1], link))), "link_shifted"),
+    (gate_with(torch.sigmoid, torch.tanh), "halves_exchanged"),
+    (gate_with(same, torch.sigmoid), "no_tanh"),
+    (gate_with(torch.tanh, same), "no_sigmoid"),
+    (gate_with(torch.sigmoid, torch.sigmoid), "sigmoid_twice"),
+    (gate_with(torch.relu, torch.sigmoid), "relu"),
+    (layer(gate=lambda y: torch.tanh(y[:, 0::2]) * y[:, 1::2].sigmoid()), "halves_interleaved"),
+    (layer(gate=by_default_chunk), "split_along_another_axis"),
+    (layer(gate=lambda y: F.glu(y, dim=1)), "no_tanh"),
+    (layer(gate=same), "not_gated"),
+    (layer(finish=lambda a, b: (half_gates(b), half_gates(a))), "outputs_exchanged"),
+    (swapped_inputs, "stacks_exchanged"),
+    (gated_valid, "unpadded"),
+    (gated_and_added, "residual_added"),
+]
+
+
+# The scan along diagonals.
+
+
+def scan_by_lists(x, step):
+    """Pixels gathered by a search over all of them, stacked, and put back one by one."""
+    batch, channels, height, width = x.shape
+    states = {}
+    zero = x.new_zeros(batch, channels)
+    for t in range(height + width - 1):
+        cells = [(i, j) for i in range(height) for j in range(width) if i + j == t]
+        inputs = torch.stack([x[:, :, i, j] for i, j in cells], dim=-1)
+        above = torch.stack([states.get((i - 1, j), zero) for i, j in cells], dim=-1)
+        left = torch.stack([states.get((i, j - 1), zero) for i, j in cells], dim=-1)
+        for cell, state in zip(cells, step(inputs, above, left).unbind(-1), strict=True):
+            states[cell] = state
+    rows = [torch.stack([states[i, j] for j in range(width)], -1) for i in range(height)]
+    return torch.stack(rows, dim=2)
+
+
+def scan_by_skewing(x, step):
+    """As the paper does it: skew, run along the columns, skew back. Nothing outside ever leaves zero."""
+    height, width = x.shape[2:]
+    length = height + width - 1
+    skew = torch.stack([F.pad(x[:, :, i], (i, length - width - i)) for i in range(height)], dim=2)
+    column = torch.zeros_like(skew[..., 0])
+    columns = []
+    for t in range(length):
+        column = step(skew[..., t], F.pad(column, (1, -1)), column)
+        columns.append(column)
+    out = torch.stack(columns, dim=3)
+    return torch.stack([out[:, :, i, i : i + width] for i in range(height)], dim=2)
+
+
+def scan_wrapping_round(x, step):
+    """No margin: index -1 reads the far end, which is still zero when it is read."""
+    height, width = x.shape[2:]
+    s = torch.zeros_like(x)
+    for t in range(height + width - 1):
+        i = torch.tensor([i for i in range(height) if 0 <= t - i < width])
+        s[:, :, i, t - i] = step(x[:, :, i, t - i], s[:, :, i - 1, t - i], s[:, :, i, t - i - 1])
+    return s
+
+
+def scan_with(above=(1, 0), left=(0, 1), end=None, cells=None, keep=True, crop=True):
+    """The scan from a margin of zeros on all sides, with one thing wrong."""
+
+    def answer(x, step):
+        height, width = x.shape[2:]
+        s = x.new_zeros(*x.shape[:2], height + 4, width + 4)
+        rule = cells or (lambda t, i: t - i)
+        for t in range(end(height, width) if end else height + width - 1):
+            i = torch.tensor([i for i in range(height) if 0 <= rule(t, i) < width], dtype=torch.long)
+            if len(i) == 0:
+                continue
+            j = rule(t, i)
+            old = s if keep else torch.zeros_like(s)
+            above_, left_ = (old[:, :, i + 2 - u, j + 2 - b] for u, b in (above, left))
+            s[:, :, i + 2, j + 2] = step(x[:, :, i, j], above_, left_)
+        return s[:, :, 2:-2, 2:-2] if crop else s[:, :, 1:-2, 1:-2]
+
+    return answer
+
+
+def scan_pixel_by_pixel(x, step):
+    s = torch.zeros_like(x)
+    zero = torch.zeros_like(x[:, :, 0, 0])
+    for i in range(x.shape[2]):
+        for j in range(x.shape[3]):
+            above = s[:, :, i - 1, j] if i else zero
+            left = s[:, :, i, j - 1] if j else zero
+            s[:, :, i, j] = step(x[:, :, i, j], above, left)
+    return s
+
+
+def scan_diagonal_pixel_by_pixel(x, step):
+    s = torch.zeros_like(x)
+    zero = torch.zeros_like(x[:, :, 0, 0])
+    for t in range(x.shape[2] + x.shape[3] - 1):
+        for i in range(x.shape[2]):
+            if 0 <= t - i < x.shape[3]:
+                above = s[:, :, i - 1, t - i] if i else zero
+                left = s[:, :, i, t - i - 1] if t - i else zero
+                s[:, :, i, t - i] = step(x[:, :, i, t - i], above, left)
+    return s
+
+
+def rows_at_once(x, step):
+    above, rows = torch.zeros_like(x[:, :, 0]), []
+    for row in x.unbind(2):
+        above = step(row, above, torch.zeros_like(row))
+        rows.append(above)
+    return torch.stack(rows, 2)
+
+
+def rows_at_once_from_inputs(x, step):
+    return step(x, F.pad(x, (0, 0, 1, 0))[:, :, :-1], F.pad(x, (1, 0))[..., :-1])
+
+
+def transposed_twice(x, step):
+    return rows_at_once(x.mT, lambda x, above, left: step(x, left, above)).mT
+
+
+def from_upper_right(x, step):
+    return scan_by_lists(torch.flip(x, [-1]), step).flip(-1)
+
+
+def still_skewed(x, step):
+    height, width = x.shape[2:]
+    out = scan_by_lists(x, step)
+    return torch.stack([F.pad(out[:, :, i], (i, height - 1 - i)) for i in range(height)], dim=2)
+
+
+SCAN_WRONG = [
+    (scan_pixel_by_pixel, "too_many_steps"),
+    (scan_diagonal_pixel_by_pixel, "too_many_steps"),
+    (scan_with(above=(0, 1), left=(1, 0)), "neighbours_exchanged"),
+    (lambda x, step: scan_by_skewing(x.mT, step).mT, "neighbours_exchanged"),
+    (rows_at_once, "row_at_once"),
+    (transposed_twice, "column_at_once"),
+    (rows_at_once_from_inputs, "inputs_for_states"),
+    (scan_with(keep=False), "no_memory"),
+    (lambda x, step: step(x, 0 * x, 0 * x), "no_memory"),
+    (scan_with(above=(1, 1)), "wrong_neighbour"),
+    (scan_with(left=(1, 1)), "wrong_neighbour"),
+    (scan_with(left=(1, 0)), "wrong_neighbour"),
+    (scan_with(above=(1, -1)), "column_at_once"),
+    (scan_with(end=lambda height, width: height + width - 2), "last_diagonals_missing"),
+    (scan_with(end=lambda height, width: max(height, width)), "last_diagonals_missing"),
+    (scan_with(end=lambda height, width: 2 * height - 1), "square_assumed"),
+    (scan_with(end=lambda height, width: 2 * width - 1), "square_assumed"),
+    (scan_with(crop=False), "margin_left"),
+    (from_upper_right, "from_the_right"),
+    (still_skewed, "left_skewed"),
 ]
 
 
@@ -444,20 +648,157 @@ SAMPLE_WRONG = [
     (loop(lambda logits, g: (torch.rand(1, generator=g) < logits.sigmoid()).float()), "one_draw_per_pixel"),
 ]
 
+# Cached sampling. A layer tells its channels and taps, and takes [batch, channels, taps].
+
+
+def cached_in_one_tensor(layers, shape, generator):
+    """All that a layer ever heard, with its padding, and a window cut out of that."""
+    batch, width = shape
+    heard = [torch.zeros(batch, layer.channels, layer.taps + width) for layer in layers]
+    x = torch.zeros(shape)
+    for j in range(width):
+        new = x[:, j - 1 : j] if j > 0 else torch.zeros(batch, 1)
+        for k, layer in enumerate(layers):
+            heard[k][:, :, layer.taps + j] = new
+            new = layer(heard[k][:, :, j + 1 : j + 1 + layer.taps])
+        u = torch.rand(batch, generator=generator)
+        x[:, j] = (u < torch.sigmoid(new[:, 0])).float()
+    return x
+
+
+def cached_in_lists(layers, shape, generator):
+    """Queues of tensors."""
+    from collections import deque
+
+    queues = [deque([torch.zeros(shape[0], f.channels)] * f.taps, maxlen=f.taps) for f in layers]
+    drawn, last = [], torch.zeros(shape[0], 1)
+    for _ in range(shape[1]):
+        signal = last
+        for queue, f in zip(queues, layers, strict=True):
+            queue.append(signal)
+            signal = f(torch.stack(list(queue), dim=-1))
+        last = torch.bernoulli(signal.sigmoid(), generator=generator)
+        drawn.append(last)
+    return torch.cat(drawn, dim=1)
+
+
+def cached_by_rolling(layers, shape, generator):
+    """Windows rolled in place; the noise is drawn first."""
+    noise = torch.logit(torch.rand(shape, generator=generator))
+    windows = [torch.zeros(shape[0], f.channels, f.taps) for f in layers]
+    x = torch.zeros(*shape)
+    for j in range(shape[1]):
+        h = x[:, j - 1 : j] if j else torch.zeros(shape[0], 1)
+        for k, f in enumerate(layers):
+            windows[k] = windows[k].roll(-1, dims=2)
+            windows[k][:, :, -1] = h
+            h = f(windows[k])
+        x[:, j] = (noise[:, j] < h.squeeze(1)).float()
+    return x
+
+
+def queued(push=None, draw=coin, back=None, finish=None):
+    """Queues with one thing wrong: how the newest enters, how a pixel is drawn, what goes back."""
+
+    def answer(layers, shape, generator):
+        queues = [torch.zeros(shape[0], f.channels, f.taps) for f in layers]
+        x, last = torch.zeros(shape), torch.zeros(shape[0], 1)
+        for j in range(shape[1]):
+            signal = last
+            for k, f in enumerate(layers):
+                new = signal.unsqueeze(-1)
+                queues[k] = (push or at_the_end)(queues[k], new, k)
+                signal = f(queues[k])
+            x[:, j] = draw(signal[:, 0], generator)
+            last = back(x[:, j : j + 1], signal) if back else x[:, j : j + 1]
+        return finish(x) if finish else x
+
+    return answer
+
+
+def at_the_end(queue, new, k):
+    return torch.cat((queue, new), dim=2)[:, :, 1:]
+
+
+def asked_before(which):
+    """The layer is asked first, and its queue moved on afterwards."""
+
+    def answer(layers, shape, generator):
+        queues = [torch.zeros(shape[0], f.channels, f.taps) for f in layers]
+        x, last = torch.zeros(shape), torch.zeros(shape[0], 1)
+        for j in range(shape[1]):
+            signal = last
+            for k, f in enumerate(layers):
+                moved = at_the_end(queues[k], signal.unsqueeze(-1), k)
+                signal = f(queues[k] if which(k) else moved)
+                queues[k] = moved
+            last = coin(signal, generator)
+            x[:, j] = last[:, 0]
+        return x
+
+    return answer
+
+
+def everything_again(layers, shape, generator):
+    """For each pixel the whole row through all layers, up to that pixel."""
+    x = torch.zeros(shape)
+    for j in range(shape[1]):
+        h = torch.cat([torch.zeros(shape[0], 1), x[:, :j]], dim=1).unsqueeze(1)
+        for f in layers:
+            padded = F.pad(h, (f.taps - 1, 0))
+            h = torch.stack([f(padded[:, :, i : i + f.taps]) for i in range(j + 1)], dim=2)
+        x[:, j] = coin(h[:, 0, j], generator)
+    return x
+
+
+def image_after_image(layers, shape, generator):
+    return torch.cat([cached_in_lists(layers, (1, shape[1]), generator) for _ in range(shape[0])])
+
+
+def with_a_seed_of_its_own(layers, shape, generator):
+    return cached_by_rolling(layers, shape, generator.manual_seed(1234))
+
+
+def always_fresh(queue, new, k):
+    return F.pad(new, (queue.shape[2] - 1, 0))
+
+
+CACHED_WRONG = [
+    (everything_again, "recomputed"),
+    (queued(push=always_fresh), "no_memory"),
+    (queued(push=lambda q, new, k: always_fresh(q, new, k) if k else at_the_end(q, new, k)), "no_memory"),
+    (asked_before(lambda k: True), "newest_held_back"),
+    (asked_before(lambda k: k == 0), "pixel_held_back"),
+    (asked_before(lambda k: k > 0), "feature_held_back"),
+    (queued(push=lambda q, new, k: torch.cat((new, q), dim=2)[:, :, :-1]), "newest_first"),
+    (queued(back=lambda pixel, signal: torch.zeros_like(pixel)), "not_fed_back"),
+    (queued(back=lambda pixel, signal: signal.sigmoid()), "probability_fed_back"),
+    (queued(back=lambda pixel, signal: signal), "logit_fed_back"),
+    (queued(draw=lambda logits, g: (logits > 0).float()), "thresholded"),
+    (queued(draw=lambda logits, g: coin(logits.sigmoid(), g)), "sigmoid_twice"),
+    (queued(draw=lambda logits, g: (torch.rand(logits.shape, generator=g) < logits).float()), "no_sigmoid"),
+    (queued(draw=lambda logits, g: 1 - coin(logits, g)), "flipped"),
+    (queued(draw=lambda logits, g: logits.sigmoid()), "probabilities"),
+    (queued(draw=lambda logits, g: torch.bernoulli(logits.sigmoid())), "global_generator"),
+    (queued(draw=lambda logits, g: (torch.rand(1, generator=g) < logits.sigmoid()).float()), "one_draw_per_pixel"),
+    (with_a_seed_of_its_own, "reseeded"),
+    (queued(finish=lambda x: x.long()), "dtype"),
+    (queued(finish=lambda x: x.unsqueeze(1)), "axes_left"),
+]
+
 RIGHT = {
-    "02.mask_a": [mask(past), flat_mask(0), numpy_mask(0)],
-    "02.mask_b": [mask(past_and_centre), flat_mask(1), numpy_mask(1)],
+    "02.raster_mask": [of_kind(A, B), of_kind(flat_mask(0), flat_mask(1)), of_kind(numpy_mask(0), numpy_mask(1))],
     "02.masked_conv2d": [conv_by_loops, conv_by_repeats, conv(rightly)],
-    "02.log_likelihood": [by_softplus, by_cross_entropy, image_by_image, by_distribution, in_double],
+    "02.gated_layer": [gated_by_taps, gated_by_slices, gated_by_masks, layer()],
+    "02.diagonal_scan": [scan_by_lists, scan_by_skewing, scan_wrapping_round],
     "02.sample": [by_uniform_numbers, all_noise_first, loop(coin), one_image_after_another],
+    "02.sample_cached": [cached_in_one_tensor, cached_in_lists, cached_by_rolling, queued()],
 }
 WRONG = {
-    "02.mask_a": mask_wrong(past, past_and_centre, "centre_visible"),
-    "02.mask_b": [
-        *mask_wrong(past_and_centre, past, "centre_hidden"),
-        (lambda k: by_rule(past, k) + 1, "added_everywhere"),
-    ],
+    "02.raster_mask": MASK_WRONG,
     "02.masked_conv2d": CONV_WRONG,
-    "02.log_likelihood": LIKELIHOOD_WRONG,
+    "02.gated_layer": GATED_WRONG,
+    "02.diagonal_scan": SCAN_WRONG,
     "02.sample": SAMPLE_WRONG,
+    "02.sample_cached": CACHED_WRONG,
 }

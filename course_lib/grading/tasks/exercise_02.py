@@ -1,6 +1,6 @@
-"""Exercise 02: masks, a masked convolution, the likelihood of an image, and a sampler."""
+"""Exercise 02: masks, a masked convolution, the two gated stacks, a scan along diagonals, and two samplers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -60,19 +60,35 @@ def row_off(shift: int, centre: int):
     )
 
 
+def raster_mask(kind: str, kernel_size: int) -> Tensor:
+    return {"A": mask_a, "B": mask_b}[kind](kernel_size)
+
+
 def mask_cases(generator: torch.Generator) -> Iterator[Case]:
-    for kernel_size in (3, 1, 5, 7):
-        yield case(kernel_size)
-    yield case(9 + 2 * int(torch.randint(4, (), generator=generator)))
-    yield case(4, about="an even kernel has no centre")
-    yield case(2, about="an even kernel has no centre")
+    for kernel_size in (3, 1, 5):
+        for kind in "AB":
+            yield case(kind, kernel_size)
+    for kind in "AB":
+        yield case(kind, 7 + 2 * int(torch.randint(5, (), generator=generator)))
+    for kind in "AB":
+        yield case(kind, 4, about="an even kernel has no centre")
 
 
-def mask_mistakes(right, other, centre: int) -> tuple[Mistake, ...]:
-    """The mistakes both masks know; `centre` is 1 where the centre is visible."""
+def by_kind(for_a, for_b):
+    return lambda kind, kernel_size: (for_a if kind == "A" else for_b)(kernel_size)
+
+
+def mask_mistakes() -> Iterator[Mistake]:
+    """Each wrong mask in both kinds, and in one of them alone."""
+    for a, b in zip(wrong_masks(mask_a, 0), wrong_masks(mask_b, 1), strict=True):
+        for pair in ((a.answer, b.answer), (mask_a, b.answer), (a.answer, mask_b)):
+            yield Mistake(a.name, a.diagnosis, by_kind(*pair))
+
+
+def wrong_masks(right, centre: int) -> tuple[Mistake, ...]:
+    """The mistakes of either mask, as functions of the kernel's size; `centre` is 1 where the centre is visible."""
     c = slice(None)
     return (
-        Mistake("centre_hidden" if centre else "centre_visible", OTHER[centre], other),
         Mistake(
             "transposed",
             "rows and columns are exchanged: whole columns to the left are visible, and the row only above. "
@@ -194,16 +210,30 @@ def mask_mistakes(right, other, centre: int) -> tuple[Mistake, ...]:
     )
 
 
-ADDED_EVERYWHERE = Mistake(
-    "added_everywhere",
-    "1 is added to every entry of mask A. Only the entry at the centre is to change.",
-    lambda k: mask_a(k) + 1,
-)
-OTHER = (
-    "the centre is visible, which is mask B. In the first layer the centre is the very pixel to be predicted: a model "
-    "that sees it copies it.",
-    "the centre is hidden, which is mask A. After the first layer the centre holds features of the past alone, and a "
-    "layer that hides them loses what the layer before found.",
+MASK_MISTAKES = (
+    Mistake(
+        "always_b",
+        "kind A shows the centre, as kind B does. In the first layer the centre is the very pixel to be predicted: a "
+        "model that sees it copies it.",
+        by_kind(mask_b, mask_b),
+    ),
+    Mistake(
+        "always_a",
+        "kind B hides the centre, as kind A does. After the first layer the centre holds features of the past alone, "
+        "and a layer that hides them loses what the layer before found.",
+        by_kind(mask_a, mask_a),
+    ),
+    Mistake(
+        "kinds_swapped",
+        "A and B are exchanged. Which of the two may see the centre?",
+        by_kind(mask_b, mask_a),
+    ),
+    Mistake(
+        "added_everywhere",
+        "for kind B, 1 is added to every entry of mask A. Only the entry at the centre is to change.",
+        by_kind(mask_a, lambda k: mask_a(k) + 1),
+    ),
+    *mask_mistakes(),
 )
 
 
@@ -465,184 +495,553 @@ def left(kernel_size: int) -> Tensor:
     return drawn(kernel_size, (slice(c, c + 1), slice(0, c)))
 
 
-# Likelihood
+# Two stacks
 
 
-def log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
-    """sum_i x_i log sigmoid(l_i) + (1 - x_i) log sigmoid(-l_i)."""
-    return (x * F.logsigmoid(logits) + (1 - x) * F.logsigmoid(-logits)).sum(dim=(1, 2, 3))
+def gate(y: Tensor) -> Tensor:
+    """tanh(first half of the maps) sigmoid(second half)."""
+    signal, door = y.chunk(2, dim=1)
+    return signal.tanh() * door.sigmoid()
 
 
-def likelihood_cases(generator: torch.Generator) -> Iterator[Case]:
-    logits = torch.tensor([0.0, 2.0, -1.0]).reshape(1, 1, 1, 3)
-    yield case(logits, torch.tensor([1.0, 1.0, 0.0]).reshape(1, 1, 1, 3), about="one image of three pixels")
-    for shape in ((2, 1, 2, 2), (3, 3, 2, 4), (4, 1, 5, 5)):
-        logits = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
-        yield case(logits, torch.randint(2, shape, generator=generator).double())
-    extreme = torch.tensor([3000.0, -3000.0, 3000.0, -3000.0]).reshape(2, 1, 1, 2)
-    yield case(
-        extreme, torch.tensor([1.0, 0.0, 0.0, 1.0]).reshape(2, 1, 1, 2), about="very sure: once right, once wrong"
-    )
+def rows_above(v: Tensor, weight: Tensor, kind: str) -> Tensor:
+    """The vertical filter: its lowest row lies on the row above (A) or on the row itself (B)."""
+    rows, side, shift = weight.shape[2], weight.shape[3] // 2, int(kind == "A")
+    return F.conv2d(F.pad(v, (side, side, rows - 1 + shift, -shift)), weight)
 
 
-def compare_likelihoods(case: Case, output: Any, expected: Any) -> str | None:
-    """As any tensor, in whatever float dtype."""
-    if isinstance(output, Tensor) and output.is_floating_point():
-        output = output.to(expected.dtype)
-    return compare(case, output, expected)
+def own_row(h: Tensor, weight: Tensor, kind: str) -> Tensor:
+    """The horizontal filter: its last tap lies on the pixel to the left (A) or on the pixel itself (B)."""
+    taps, shift = weight.shape[3], int(kind == "A")
+    return F.conv2d(F.pad(h, (taps - 1 + shift, -shift)), weight)
 
 
-def from_probabilities(smallest: float, log=torch.log):
-    """The likelihood by way of sigmoid and log, with probabilities kept away from 0 and 1."""
-
-    def answer(logits: Tensor, x: Tensor) -> Tensor:
-        p = torch.sigmoid(logits).clamp(smallest, 1 - smallest)
-        return (x * log(p) + (1 - x) * log(1 - p)).sum(dim=(1, 2, 3))
-
-    return answer
+def linked(a: Tensor, own: Tensor, link: Tensor) -> tuple[Tensor, Tensor]:
+    """Both stacks before their gates: a, and b = own + link a."""
+    return a, own + F.conv2d(a, link)
 
 
-def added_inside(smallest: float):
-    def answer(logits: Tensor, x: Tensor) -> Tensor:
-        p = torch.sigmoid(logits)
-        return (x * torch.log(p + smallest) + (1 - x) * torch.log(1 - p + smallest)).sum(dim=(1, 2, 3))
+def gated(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    return gate(a), gate(b)
+
+
+def two_stacks(up=rows_above, across=own_row, join=linked, finish=gated):
+    """gated_layer with one of its steps done in another way."""
+
+    def answer(v: Tensor, h: Tensor, vertical: Tensor, horizontal: Tensor, link: Tensor, kind: str):
+        return finish(*join(up(v, vertical, kind), across(h, horizontal, kind), link))
 
     return answer
 
 
-def chosen(logits: Tensor, x: Tensor) -> Tensor:
-    p = torch.sigmoid(logits)
-    return torch.log(torch.where(x > 0.5, p, 1 - p)).sum(dim=(1, 2, 3))
+gated_reference = two_stacks()
 
 
-CLAMPED = (
-    "the probabilities are kept away from 0 and 1 by hand, so a model that is very sure and wrong is forgiven: its "
-    "thousands of nats are cut to a few dozen. Stay in log space, where nothing has to be cut: look for a logsigmoid."
+def gated_layer(v: Tensor, h: Tensor, vertical: Tensor, horizontal: Tensor, link: Tensor, kind: str) -> tuple:
+    """a = vertical * v, b = horizontal * h + link a, (gate(a), gate(b))."""
+    return gated_reference(v, h, vertical, horizontal, link, kind)
+
+
+def impulse(height: int, width: int, row: int, column: int) -> Tensor:
+    picture = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    picture[0, 0, row, column] = 1
+    return picture
+
+
+def signal_of_ones(rows: int, columns: int) -> Tensor:
+    """Two maps: the signal adds up all that the filter sees, the door is half open."""
+    weight = torch.zeros(2, 1, rows, columns, dtype=torch.float64)
+    weight[0] = 1
+    return weight
+
+
+def gated_cases(generator: torch.Generator) -> Iterator[Case]:
+    picture, filters = impulse(3, 3, 1, 1), (signal_of_ones(1, 3), signal_of_ones(1, 1))
+    alone, one = torch.zeros(2, 2, 1, 1).double(), "one white pixel; v and h are the picture"
+    yield case(picture, picture, *filters, alone, "A", about=f"{one}; no link")
+    yield case(picture, picture, *filters, alone, "B", about="one feature that is not 0; no link")
+    yield case(picture, picture, *filters, torch.eye(2).double()[:, :, None, None], "A", about=f"{one}; the link is 1")
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    for kind, batch, into, maps, (rows, columns, taps), (height, width) in (
+        ("A", 2, 1, 2, (2, 3, 3), (4, 5)),
+        ("B", 1, 3, 3, (2, 3, 2), (5, 4)),
+        ("B", 3, 2, 2, (3, 5, 3), (6, 7)),
+        ("A", 1, 3, 2, (3, 3, 1), (6, 4)),
+    ):
+        weights = normal(2 * maps, into, rows, columns), normal(2 * maps, into, 1, taps)
+        pictures = normal(batch, into, height, width), normal(batch, into, height, width)
+        about = f"batch of {batch}, {into} maps in, {maps} out, filters {rows} x {columns} and 1 x {taps}"
+        yield case(*pictures, *weights, normal(2 * maps, 2 * maps, 1, 1), kind, about=about)
+
+
+def as_kind(step, change):
+    """A step done as if for another kind: change(kind)."""
+    return lambda x, weight, kind: step(x, weight, change(kind))
+
+
+def other_kind(kind: str) -> str:
+    return "B" if kind == "A" else "A"
+
+
+def padded(rows_before, columns_before, step=rows_above):
+    """A filter with zeros before it, and the rest of the zeros behind it: both are functions of (size, shift)."""
+
+    def answer(x: Tensor, weight: Tensor, kind: str) -> Tensor:
+        (rows, columns), shift = weight.shape[2:], int(kind == "A")
+        top, left = rows_before(rows, shift), columns_before(columns, shift)
+        return F.conv2d(F.pad(x, (left, columns - 1 - left, top, rows - 1 - top)), weight)
+
+    return answer
+
+
+def turned(step):
+    return lambda x, weight, kind: step(x, weight.flip(2, 3), kind)
+
+
+def gated_by(make) -> Any:
+    return lambda a, b: (make(a), make(b))
+
+
+def halves(make, dim: int = 1) -> Any:
+    """Another gate, make(first half, second half)."""
+
+    def other(y: Tensor) -> Tensor:
+        first, second = y.chunk(2, dim)
+        return make(first, second)
+
+    return gated_by(other)
+
+
+def interleaved(y: Tensor) -> Tensor:
+    return y[:, ::2].tanh() * y[:, 1::2].sigmoid()
+
+
+def down_a_row(y: Tensor) -> Tensor:
+    return F.pad(y, (0, 0, 1, -1))
+
+
+def with_residual(of_kind: str):
+    """gated_layer with h added to h', in layers of the given kinds."""
+
+    def answer(v: Tensor, h: Tensor, vertical: Tensor, horizontal: Tensor, link: Tensor, kind: str):
+        above, past = gated_layer(v, h, vertical, horizontal, link, kind)
+        return above, past + h if kind in of_kind else past
+
+    return answer
+
+
+def one_input(which: int):
+    """gated_layer with v in the place of h, or h in the place of v."""
+
+    def answer(v: Tensor, h: Tensor, vertical: Tensor, horizontal: Tensor, link: Tensor, kind: str):
+        return gated_layer(*((v, h)[which],) * 2, vertical, horizontal, link, kind)
+
+    return answer
+
+
+VERTICAL_LEAK = (
+    "kind A, the vertical stack: the lowest row of the filter lies on the row itself, where it should lie one row "
+    "higher. In the first layer that row is the picture, and the pixel to be predicted stands in it, with its right "
+    "neighbours."
 )
-ADDED = (
-    "a small number is added to the probabilities before the log (or they are kept from falling below it). It shifts "
-    "every value a little, and a model that is very sure and wrong is forgiven: its thousands of nats are cut to a few "
-    "dozen. Stay in log space, where nothing has to be added: look for a logsigmoid."
+HORIZONTAL_LEAK = (
+    "kind A, the horizontal stack: the last tap lies on the pixel itself, which is what is to be predicted. It should "
+    "lie one place further to the left."
 )
-UNDERFLOW = (
-    "sigmoid gives exactly 0 or 1 for a large logit, and log 0 is minus infinity (times zero: NaN). Compute the "
-    "logarithm of the sigmoid in one step, without the probability in between."
+VERTICAL_DRIFT = (
+    "kind B, the vertical stack: the filter is moved up by one row here too. From the second layer on, row i of v "
+    "tells of the rows above alone, so it may be read; a shift in every layer adds up, and leaves gaps in the field."
 )
-LIKELIHOOD_MISTAKES = (
+HORIZONTAL_DRIFT = (
+    "kind B, the horizontal stack: the filter is moved to the left here too. From the second layer on, h at a pixel "
+    "tells of its past alone, so it may be read; a shift in every layer adds up."
+)
+NOT_THE_GATE = "tanh of the first half of the maps times the sigmoid of the second half is asked for."
+ALWAYS_A, ALWAYS_B = (lambda kind: "A"), (lambda kind: "B")
+GATED_MISTAKES = (
+    Mistake("vertical_sees_its_row", VERTICAL_LEAK, two_stacks(up=as_kind(rows_above, ALWAYS_B))),
+    Mistake("horizontal_sees_itself", HORIZONTAL_LEAK, two_stacks(across=as_kind(own_row, ALWAYS_B))),
     Mistake(
-        "mean_over_pixels",
-        "a mean over the pixels where a sum belongs. The chain rule multiplies the pixels' probabilities, so their "
-        "logarithms add up; a mean silently rescales every number that is compared with this one.",
-        lambda logits, x: log_likelihood(logits, x) / logits[0].numel(),
+        "always_b",
+        "kind A is treated like kind B: both filters reach what they should stop short of, the row itself and the "
+        "pixel itself. In the first layer v and h are the picture, so a logit would see its own pixel.",
+        two_stacks(as_kind(rows_above, ALWAYS_B), as_kind(own_row, ALWAYS_B)),
+    ),
+    Mistake("vertical_shifted_always", VERTICAL_DRIFT, two_stacks(up=as_kind(rows_above, ALWAYS_A))),
+    Mistake("horizontal_shifted_always", HORIZONTAL_DRIFT, two_stacks(across=as_kind(own_row, ALWAYS_A))),
+    Mistake(
+        "always_a",
+        "kind B is treated like kind A: both filters are moved, in every layer. From the second layer on v and h tell "
+        "of the past alone, so both may be read where they stand; shifts in every layer add up.",
+        two_stacks(as_kind(rows_above, ALWAYS_A), as_kind(own_row, ALWAYS_A)),
     ),
     Mistake(
-        "sum_over_batch",
-        "the images of the batch are added up too. Each image has a likelihood of its own: the batch axis stays.",
-        lambda logits, x: log_likelihood(logits, x).sum(),
+        "kinds_swapped",
+        "A and B are exchanged. Which of the two is for the first layer, where v and h are the picture?",
+        two_stacks(as_kind(rows_above, other_kind), as_kind(own_row, other_kind)),
+    ),
+    *(
+        Mistake(
+            "rows_below_visible",
+            "the vertical filter hangs over the row from both sides, as an ordinary convolution does, and sees rows "
+            "below. All its rows of zeros belong above the picture.",
+            two_stacks(up=padded(top, lambda columns, shift: columns // 2)),
+        )
+        for top in (
+            lambda rows, shift: rows // 2,
+            lambda rows, shift: (rows - 1) // 2,
+            lambda rows, shift: 0,
+            lambda rows, shift: rows // 2 + shift,
+            lambda rows, shift: rows - 1 + shift - rows // 2,
+        )
+    ),
+    *(
+        Mistake(
+            "right_visible",
+            "the horizontal filter sees pixels to the right. All its zeros belong to the left of the picture.",
+            two_stacks(across=padded(lambda rows, shift: 0, left)),
+        )
+        for left in (
+            lambda taps, shift: taps // 2,
+            lambda taps, shift: (taps - 1) // 2,
+            lambda taps, shift: 0,
+            lambda taps, shift: taps // 2 + shift,
+            lambda taps, shift: taps - 1 + shift - taps // 2,
+        )
+    ),
+    *(
+        Mistake(
+            "blind_spot",
+            "the vertical filter is moved to one side, so that it sees nothing of the upper right: the blind spot is "
+            "back. The rows above are past from end to end; let the filter reach equally far to both sides.",
+            two_stacks(up=padded(lambda rows, shift: rows - 1 + shift, left)),
+        )
+        for left in (lambda columns, shift: columns - 1, lambda columns, shift: columns - 1 + shift)
     ),
     Mistake(
-        "mean_over_all",
-        "one number for the whole batch, and a mean at that: log p(x) is a sum over the pixels of each image.",
-        lambda logits, x: -F.binary_cross_entropy_with_logits(logits, x),
+        "kernel_flipped",
+        "the filters are turned round, as a convolution in mathematics does it. In torch, conv2d does not turn them.",
+        two_stacks(turned(rows_above), turned(own_row)),
     ),
     Mistake(
-        "mean_loss",
-        "this is the loss as torch gives it: one positive number, the mean over all pixels of the batch. Asked for is "
-        "log p(x), the sum over the pixels of each image, with the other sign.",
-        F.binary_cross_entropy_with_logits,
+        "unpadded",
+        "the outputs of the two filters differ in shape, or from the picture: zeros are missing around it. How many "
+        "on which side?",
+        two_stacks(*[lambda x, weight, kind: F.conv2d(x, weight)] * 2),
     ),
     Mistake(
-        "mean_loss",
-        "a mean over the pixels, with the sign of a loss. Asked for is log p(x): a sum, and never positive.",
-        lambda logits, x: -log_likelihood(logits, x) / logits[0].numel(),
+        "link_forgotten",
+        "the two stacks do not meet: the link is missing, and h never hears of the rows above.",
+        two_stacks(join=lambda a, own, link: (a, own)),
     ),
     Mistake(
-        "axes_kept",
-        "the sum has left its axes behind, with length one. One number for each image is asked for: [batch].",
-        lambda logits, x: log_likelihood(logits, x)[:, None, None, None],
+        "link_after_gate",
+        "the link does not fit what it is given: it takes all 2c maps of a, before the gate. After the gate there are "
+        "c, and v has not been through the vertical filter.",
+        two_stacks(join=lambda a, own, link: (a, own + F.conv2d(gate(a), link))),
     ),
     Mistake(
-        "one_minus_log",
-        "the 1 - is outside the logarithm: log(1 - p) is asked for where a pixel is 0, not 1 - log p.",
-        lambda logits, x: (x * F.logsigmoid(logits) + (1 - x) * (1 - F.logsigmoid(logits))).sum(dim=(1, 2, 3)),
+        "link_backwards",
+        "the link runs from the horizontal stack to the vertical one. The horizontal one may hear of everything the "
+        "vertical one knows; the other way round, what lies to the left at one place reaches places that must not "
+        "know it, in the layers that follow.",
+        two_stacks(join=lambda a, own, link: (a + F.conv2d(own, link), own)),
     ),
     Mistake(
-        "channels_left",
-        "the channels are not summed over: the sum runs over the last two axes only.",
-        lambda logits, x: (x * logits - F.softplus(logits)).sum(dim=(2, 3)),
+        "link_both_ways",
+        "the link is added to both stacks. The vertical stack is to hear of the rows above alone.",
+        two_stacks(join=lambda a, own, link: (a + F.conv2d(own, link), own + F.conv2d(a, link))),
+    ),
+    *(
+        Mistake(
+            "vertical_linked_to_itself",
+            "the link is added to the vertical stack too, or instead of its own output: v' is gate(a), without it.",
+            two_stacks(join=join),
+        )
+        for join in (
+            lambda a, own, link: (a + F.conv2d(a, link), own + F.conv2d(a, link)),
+            lambda a, own, link: (F.conv2d(a, link), own + F.conv2d(a, link)),
+        )
     ),
     Mistake(
-        "first_channel",
-        "only the first channel is counted.",
-        lambda logits, x: (x * logits - F.softplus(logits))[:, 0].sum(dim=(1, 2)),
+        "link_shifted",
+        "what the link brings is moved down by a row on its way, so h misses the row just above. Here a tells of "
+        "the rows above already: the shift has happened in the vertical filter.",
+        two_stacks(join=lambda a, own, link: (a, own + F.conv2d(down_a_row(a), link))),
     ),
     Mistake(
-        "pixels_left",
-        "nothing is summed: this is the log-likelihood of each pixel.",
-        lambda logits, x: x * logits - F.softplus(logits),
+        "link_transposed",
+        "the link is applied the wrong way round: its first axis is out, its second is in.",
+        two_stacks(join=lambda a, own, link: (a, own + F.conv2d(a, link.transpose(0, 1)))),
     ),
     Mistake(
-        "sign_flipped",
-        "the sign: this is the loss, -log p(x). A log-probability of a binary image is never positive.",
-        lambda logits, x: -log_likelihood(logits, x),
+        "link_without_weights",
+        "a is added as it stands: the link has weights, a matrix that mixes its maps at each pixel.",
+        two_stacks(join=lambda a, own, link: (a, own + a)),
     ),
     Mistake(
-        "bits",
-        "these are bits. The contract asks for nats: natural logarithms.",
-        lambda logits, x: log_likelihood(logits, x) / torch.log(torch.tensor(2.0)),
+        "own_row_forgotten",
+        "h' is made of the link alone: the horizontal filter's output is not added.",
+        two_stacks(join=lambda a, own, link: (a, F.conv2d(a, link))),
     ),
     Mistake(
-        "sigmoid_twice",
-        "the sigmoid is taken twice: the function that was fed probabilities expects logits and applies a "
-        "sigmoid itself.",
-        lambda logits, x: log_likelihood(torch.sigmoid(logits), x),
+        "halves_exchanged",
+        "the halves of the gate are exchanged: the first half of the maps is the signal (tanh), the second half the "
+        "door (sigmoid).",
+        two_stacks(finish=halves(lambda first, second: first.sigmoid() * second.tanh())),
     ),
     Mistake(
-        "ones_only",
-        "only the pixels that are 1 are counted. A pixel that is 0 was predicted too, with probability 1 - p.",
-        lambda logits, x: (x * F.logsigmoid(logits)).sum(dim=(1, 2, 3)),
+        "halves_interleaved",
+        "signals and doors take turns among the maps. The contract has them as two halves.",
+        two_stacks(finish=gated_by(interleaved)),
+    ),
+    *(
+        Mistake(
+            "split_along_another_axis",
+            "the halves are cut along another axis than that of the maps: the axes are batch, maps, rows, columns.",
+            two_stacks(finish=halves(lambda first, second: first.tanh() * second.sigmoid(), dim)),
+        )
+        for dim in (0, 2, 3)
+    ),
+    *(
+        Mistake(name, f"{said} {NOT_THE_GATE}", two_stacks(finish=halves(make)))
+        for name, said, make in (
+            ("no_tanh", "the tanh is missing.", lambda first, second: first * second.sigmoid()),
+            ("no_sigmoid", "the sigmoid is missing.", lambda first, second: first.tanh() * second),
+            ("sigmoid_twice", "both halves go through a sigmoid.", lambda a, b: a.sigmoid() * b.sigmoid()),
+            ("tanh_twice", "both halves go through a tanh.", lambda a, b: a.tanh() * b.tanh()),
+            ("added", "the two halves are added.", lambda a, b: a.tanh() + b.sigmoid()),
+            ("signal_only", "the door is missing: the second half is not used.", lambda a, b: a.tanh()),
+            ("relu", "a ReLU stands in the place of the tanh.", lambda a, b: a.relu() * b.sigmoid()),
+            ("not_gated", "the two halves are multiplied as they are.", lambda a, b: a * b),
+        )
     ),
     Mistake(
-        "zeros_and_ones_swapped",
-        "the probabilities of 0 and 1 are exchanged: sigmoid(logit) is read as the probability of 0 instead of 1.",
-        lambda logits, x: log_likelihood(-logits, x),
+        "not_gated", f"nothing goes through a gate: these are a and b. {NOT_THE_GATE}", two_stacks(finish=lambda *y: y)
     ),
     Mistake(
-        "probability",
-        "this is p(x), not its logarithm. For 784 pixels it would underflow.",
-        lambda logits, x: log_likelihood(logits, x).exp(),
+        "one_gate_for_all",
+        "each half of b is gated by the wrong stack, or v' and h' share a door. Each stack has a gate of its own.",
+        two_stacks(finish=lambda a, b: (gate(a), b.chunk(2, 1)[0].tanh() * a.chunk(2, 1)[1].sigmoid())),
     ),
     Mistake(
-        "no_logarithm",
-        "probabilities are added up. The chain rule multiplies them: their logarithms are what adds up.",
-        lambda logits, x: torch.where(x > 0.5, torch.sigmoid(logits), torch.sigmoid(-logits)).sum(dim=(1, 2, 3)),
+        "outputs_exchanged",
+        "the two outputs are exchanged: v' comes first, h' second.",
+        two_stacks(finish=lambda a, b: (gate(b), gate(a))),
+    ),
+    *(
+        Mistake(
+            "residual_added",
+            "h is added to h'. Deep networks do that, and this contract leaves it to whoever stacks the layers.",
+            with_residual(of_kind),
+        )
+        for of_kind in ("AB", "B")
     ),
     Mistake(
-        "softmax",
-        "a softmax over the pixels makes them compete for one unit of probability. Here each pixel is a coin "
-        "of its own.",
-        lambda logits, x: (x.flatten(1) * F.log_softmax(logits.flatten(1), dim=1)).sum(dim=1),
+        "stacks_exchanged",
+        "each filter is applied to the other stack's features: the vertical one belongs on v, the horizontal one on h.",
+        lambda v, h, *rest: gated_layer(h, v, *rest),
     ),
-    Mistake("underflow", UNDERFLOW, from_probabilities(0.0)),
-    Mistake("underflow", UNDERFLOW, chosen),
-    *(Mistake("clamped", CLAMPED, from_probabilities(10.0**-k)) for k in range(4, 8)),
-    *(Mistake("added_before_log", ADDED, added_inside(10.0**-k)) for k in range(4, 21)),
+    Mistake("v_for_h", "the horizontal filter is applied to v. It belongs on h.", one_input(0)),
+    Mistake("h_for_v", "the vertical filter is applied to h. It belongs on v.", one_input(1)),
+)
+
+
+# Diagonals
+
+
+def diagonal(t: int, height: int, width: int) -> Tensor:
+    """The rows of the pixels with row + column = t."""
+    return torch.arange(max(0, t - width + 1), min(t, height - 1) + 1)
+
+
+def scan(above=(1, 0), left=(0, 1), times=lambda height, width: height + width - 1, finish=lambda s: s):
+    """diagonal_scan, with neighbours this far up and to the left, another number of diagonals, another last line."""
+
+    def answer(x: Tensor, step) -> Tensor:
+        height, width = x.shape[2:]
+        states = x.new_zeros(*x.shape[:2], height + 2, width + 2)
+        for t in range(times(height, width)):
+            i = diagonal(t, height, width)
+            j = t - i
+            neighbours = (states[:, :, i + 2 - up, j + 2 - back] for up, back in (above, left))
+            states[:, :, i + 2, j + 2] = step(x[:, :, i, j], *neighbours)
+        return finish(states)[:, :, 2:, 2:] if finish.__name__ == "<lambda>" else finish(states)
+
+    return answer
+
+
+scan_reference = scan()
+
+
+def diagonal_scan(x: Tensor, step) -> Tensor:
+    """s[i, j] = step(x[i, j], s[i-1, j], s[i, j-1]), all pixels of a diagonal i + j = t in one call."""
+    return scan_reference(x, step)
+
+
+def steps(mix: Tensor, height: int, width: int) -> Model:
+    return Model("step", {"mix": mix, "limit": torch.tensor(height + width - 1)})
+
+
+def scan_cases(generator: torch.Generator) -> Iterator[Case]:
+    ones, about = torch.ones(3, 1, 1).double(), "step(x, above, left) = x + above + left"
+    yield case(torch.ones(1, 1, 2, 2).double(), steps(ones, 2, 2), about=about)
+    yield case(torch.ones(1, 1, 2, 4).double(), steps(ones, 2, 4), about=about)
+    weights = torch.tensor([1.0, 10.0, 100.0]).double().view(3, 1, 1)
+    yield case(impulse(3, 3, 0, 0), steps(weights, 3, 3), about="step(x, above, left) = x + 10 above + 100 left")
+    for batch, channels, height, width in ((2, 2, 4, 3), (1, 3, 3, 5), (3, 1, 1, 4), (2, 2, 5, 1)):
+        mix = torch.randn(3, channels, channels, generator=generator, dtype=torch.float64)
+        x = torch.randn(batch, channels, height, width, generator=generator, dtype=torch.float64)
+        yield case(x, steps(mix, height, width), about="x, above and left are mixed by a matrix each")
+
+
+def pixel_by_pixel(x: Tensor, step) -> Tensor:
+    states = F.pad(torch.zeros_like(x), (1, 0, 1, 0))
+    for i, j in pixels(x.shape):
+        states[:, :, i + 1, j + 1] = step(x[:, :, i, j], states[:, :, i, j + 1], states[:, :, i + 1, j])
+    return states[:, :, 1:, 1:]
+
+
+def by_rows(x: Tensor, step) -> Tensor:
+    """A row at every step; the state to the left is 0."""
+    states = F.pad(torch.zeros_like(x), (0, 0, 1, 0))
+    for i in range(x.shape[2]):
+        states[:, :, i + 1] = step(x[:, :, i], states[:, :, i], torch.zeros_like(x[:, :, i]))
+    return states[:, :, 1:]
+
+
+def by_columns(x: Tensor, step) -> Tensor:
+    states = F.pad(torch.zeros_like(x), (1, 0))
+    for j in range(x.shape[3]):
+        states[..., j + 1] = step(x[..., j], torch.zeros_like(x[..., j]), states[..., j])
+    return states[..., 1:]
+
+
+def one_step(x: Tensor, step) -> Tensor:
+    return step(x, torch.zeros_like(x), torch.zeros_like(x))
+
+
+def of_inputs(x: Tensor, step) -> Tensor:
+    """The neighbours' inputs in the place of their states."""
+    return step(x, F.pad(x, (0, 0, 1, -1)), F.pad(x, (1, -1)))
+
+
+def mirrored(x: Tensor, step) -> Tensor:
+    return diagonal_scan(x.flip(3), step).flip(3)
+
+
+def skewed(states: Tensor) -> Tensor:
+    """The states as they stand in the skewed picture, row r moved r places to the right."""
+    states = states[:, :, 2:, 2:]
+    height, width = states.shape[2:]
+    out = states.new_zeros(*states.shape[:2], height, height + width - 1)
+    for row in range(height):
+        out[:, :, row, row : row + width] = states[:, :, row]
+    return out
+
+
+def with_margin(states: Tensor) -> Tensor:
+    return states[:, :, 1:, 1:]
+
+
+NOT_ALL = (
+    "the loop ends too soon: the last diagonals are never reached. From row + column = 0 in one corner to the other "
+    "corner, how many values does row + column take?"
+)
+TOO_MANY = (
+    "step is called too often, pixel after pixel perhaps. All pixels with the same row + column are ready at the same "
+    "time: none of them waits for another, so one call can serve them all."
+)
+WRONG_NEIGHBOUR = (
+    "a wrong neighbour is read. Of the pixel (i, j), the one above is (i - 1, j) and the one to the left is "
+    "(i, j - 1); both lie on the diagonal before."
+)
+SCAN_MISTAKES = (
+    Mistake("too_many_steps", TOO_MANY, pixel_by_pixel),
     Mistake(
-        "library_clamps",
-        "binary_cross_entropy clamps: torch cuts its logarithms at -100, so a pixel that should cost 3000 nats costs "
-        "100. It has a relative that takes logits instead of probabilities, and cuts nothing.",
-        lambda logits, x: -F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none").sum(dim=(1, 2, 3)),
+        "neighbours_exchanged",
+        "above and left are exchanged: step takes x, then the state above, then the state to the left.",
+        scan(above=(0, 1), left=(1, 0)),
     ),
     Mistake(
-        "library_clamps",
-        "torch's Bernoulli(probs) clamps: it keeps probabilities away from 0 and 1, so a pixel that should cost 3000 "
-        "nats costs a few dozen. It takes logits too, by name, and then cuts nothing.",
-        lambda logits, x: torch.distributions.Bernoulli(torch.sigmoid(logits)).log_prob(x).sum(dim=(1, 2, 3)),
+        "row_at_once",
+        "the state to the left counts as 0. It has to be there first: that rules out a whole row at once (the Row "
+        "LSTM's bargain, by which it has so few steps), and diagonals that run the wrong way.",
+        by_rows,
     ),
     Mistake(
-        "overflow",
-        "exp of a large logit is infinite, and log(1 + exp(l)) with it. Look for a softplus or a logsigmoid.",
-        lambda logits, x: (x * logits - torch.log(1 + torch.exp(logits))).sum(dim=(1, 2, 3)),
+        "column_at_once",
+        "the state above counts as 0, or one is read that is not there yet. It has to be there first: that rules out a "
+        "whole column at once, and diagonals that run the wrong way. Along the right ones, row + column stays the "
+        "same.",
+        by_columns,
+    ),
+    Mistake(
+        "no_memory",
+        "every pixel begins from nothing: the states above and to the left are 0 throughout. Either they are not read, "
+        "or they are not there yet, because the loop starts at the wrong end.",
+        one_step,
+    ),
+    Mistake(
+        "inputs_for_states",
+        "step is given what stands in the picture above and to the left, x, and not the states there. A state carries "
+        "on what it has heard; an input knows of its own pixel alone.",
+        of_inputs,
+    ),
+    *(
+        Mistake("wrong_neighbour", WRONG_NEIGHBOUR, scan(above=above, left=left))
+        for above, left in (
+            ((1, 1), (0, 1)),
+            ((1, 0), (1, 1)),
+            ((1, 1), (1, 1)),
+            ((1, 0), (1, 0)),
+            ((0, 1), (0, 1)),
+            ((2, 0), (0, 1)),
+            ((1, 0), (0, 2)),
+            ((1, 1), (1, 0)),
+            ((0, 1), (1, 1)),
+        )
+    ),
+    *(
+        Mistake("last_diagonals_missing", NOT_ALL, scan(times=times))
+        for times in (
+            lambda height, width: height + width - 2,
+            lambda height, width: max(height, width),
+            lambda height, width: min(height, width),
+        )
+    ),
+    *(
+        Mistake(
+            "square_assumed",
+            "the number of diagonals is computed from one side alone, as if the picture were square.",
+            scan(times=times),
+        )
+        for times in (
+            lambda height, width: min(2 * height - 1, height + width - 1),
+            lambda height, width: min(2 * width - 1, height + width - 1),
+            lambda height, width: height,
+            lambda height, width: width,
+        )
+    ),
+    Mistake(
+        "from_the_right",
+        "this scan comes from the upper right: it reads the neighbour on the right. A Diagonal BiLSTM has one of those "
+        "too; asked for is the one from the upper left.",
+        mirrored,
+    ),
+    Mistake(
+        "left_skewed",
+        "the answer is still skewed, row r moved r places to the right. Asked for are the states in the picture's own "
+        "shape.",
+        scan(finish=skewed),
+    ),
+    Mistake(
+        "margin_left",
+        "a margin of zeros is still around the states. Asked for is the picture's own shape.",
+        scan(finish=with_margin),
     ),
 )
 
@@ -745,13 +1144,17 @@ def frequencies(output: Tensor, expected: Tensor) -> str | None:
     alone = excess.diagonal()
     if alone.max() > 0:
         i = int(alone.argmax())
-        place = [i // output.shape[3], i % output.shape[3]]
-        return f"pixel {place} is 1 in {got[i, i]:.0%} of the samples, and should be in {want[i, i]:.0%}"
+        return f"pixel {place_of(i, output)} is 1 in {got[i, i]:.0%} of the samples, and should be in {want[i, i]:.0%}"
     if excess.max() > 0:
         i, j = divmod(int(excess.argmax()), len(excess))
-        a, b = ([k // output.shape[3], k % output.shape[3]] for k in (i, j))
+        a, b = (place_of(k, output) for k in (i, j))
         return f"pixels {a} and {b} each have the right frequency, and do not go together as the model says"
     return None
+
+
+def place_of(pixel: int, images: Tensor) -> list[int]:
+    """Row and column of a pixel, or its place alone where the images are rows: [batch, width]."""
+    return [pixel // images.shape[-1], pixel % images.shape[-1]] if images.dim() > 2 else [pixel]
 
 
 def repeats(output: list[Tensor], expected: list[Tensor]) -> str | None:
@@ -783,14 +1186,6 @@ def row_by_row(model, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 def one_draw_for_all(model, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     u = torch.rand(shape[:2], generator=generator)
     return filled(draw=lambda logits, _: (u < torch.sigmoid(logits)).float())(model, shape, generator)
-
-
-def reseeded(model, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return filled()(model, shape, torch.Generator().manual_seed(0))
-
-
-def probabilities(model, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return filled(draw=lambda logits, _: torch.sigmoid(logits))(model, shape, generator)
 
 
 def wrong_orders() -> list:
@@ -840,6 +1235,66 @@ WHOLE = (
     "the picture is right, its dtype is not: the contract asks for float32. A network multiplies "
     "pixels by weights, and weights are floats."
 )
+RESEEDED = (
+    "every seed gives the same picture: a seed is set inside the function. It was chosen by whoever made the generator."
+)
+ONE_DRAW = "one uniform number serves every pixel, so the pixels move together. Draw a new one for each pixel."
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawing_mistakes(with_draw) -> tuple[Mistake, ...]:
+    """Wrong ways to draw pixels from logits: with_draw(draw) is a sampler that draws by draw(logits, generator)."""
+    return (
+        Mistake(
+            "thresholded",
+            "the likelier value is taken each time, nothing is drawn. That gives the same picture again and again: the "
+            "mode of each step, not a sample.",
+            with_draw(lambda logits, g: (logits > 0).float()),
+        ),
+        Mistake(
+            "thresholded",
+            "the probability is rounded, nothing is drawn. That gives the same picture again and again.",
+            with_draw(lambda logits, g: (logits >= 0).float()),
+        ),
+        Mistake(
+            "sigmoid_twice",
+            "the sigmoid is taken twice: even the surest pixel then comes out wrong one time in four.",
+            with_draw(lambda logits, g: bernoulli(torch.sigmoid(logits), g)),
+        ),
+        Mistake("no_sigmoid", NO_SIGMOID, with_draw(lambda logits, g: torch.bernoulli(logits, generator=g))),
+        Mistake(
+            "no_sigmoid",
+            NO_SIGMOID,
+            with_draw(lambda logits, g: (torch.rand(logits.shape, generator=g) < logits).float()),
+        ),
+        Mistake(
+            "flipped",
+            "zeros and ones are exchanged: a uniform number is below p with probability p, and above it with "
+            "probability 1 - p.",
+            with_draw(lambda logits, g: bernoulli(-logits, g)),
+        ),
+        Mistake(
+            "probabilities",
+            "the picture holds probabilities. A sample is drawn from them: each pixel is 0 or 1.",
+            with_draw(lambda logits, g: torch.sigmoid(logits)),
+        ),
+        Mistake(
+            "global_generator",
+            "the generator that was passed in is not used. Random functions of torch take it as `generator=`; without "
+            "it they draw from a global stream that everything else draws from too.",
+            with_draw(lambda logits, _: torch.bernoulli(torch.sigmoid(logits))),
+        ),
+        Mistake(
+            "one_draw_per_pixel",
+            "one uniform number serves the whole batch, so all its images move together. Draw one for each image.",
+            with_draw(lambda logits, g: (torch.rand((), generator=g) < torch.sigmoid(logits)).float()),
+        ),
+    )
+
+
 SAMPLE_MISTAKES = (
     Mistake("one_pass", ONE_PASS, one_pass),
     Mistake("one_pass", ONE_PASS, not_fed_back),
@@ -892,96 +1347,240 @@ SAMPLE_MISTAKES = (
         "the first pixel is never drawn. It has no past, and it has a probability all the same.",
         filled(order=lambda shape: pixels(shape)[1:]),
     ),
+    *drawing_mistakes(lambda draw: filled(draw=draw)),
+    Mistake("reseeded", RESEEDED, lambda model, shape, generator: filled()(model, shape, seeded(0))),
+    Mistake("one_draw_for_all", ONE_DRAW, one_draw_for_all),
+)
+
+
+# Cached sampling
+
+
+def moved_on(old: Tensor, new: Tensor, first: bool) -> Tensor:
+    """A window with its oldest entry dropped and the newest at its end."""
+    return torch.cat([old[..., 1:], new[..., None]], 2)
+
+
+def kept(window=moved_on, seen=lambda window, first: window[..., 1:], fed=lambda pixel, logit: pixel, draw=bernoulli):
+    """sample_cached with other windows, another part of them seen, another thing fed back, another way to draw.
+
+    The windows are one longer than a layer's taps, so that `seen` may also hold back the newest entry.
+    """
+
+    def answer(layers, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        x, pixel = torch.zeros(shape), torch.zeros(shape[0], 1)
+        windows = [torch.zeros(shape[0], layer.channels, layer.taps + 1) for layer in layers]
+        for place in range(shape[1]):
+            h = pixel
+            for i, layer in enumerate(layers):
+                windows[i] = window(windows[i], h, i == 0)
+                h = layer(seen(windows[i], i == 0))
+            x[:, place] = draw(h[:, 0], generator)
+            pixel = fed(x[:, [place]], h[:, :1])
+        return x
+
+    return answer
+
+
+cached_reference = kept()
+
+
+def sample_cached(layers, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Pixel after pixel along a row; each layer is asked once for each place, from a window that it keeps."""
+    return cached_reference(layers, shape, generator)
+
+
+def from_scratch(layers, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Every layer at every place again, for each pixel."""
+    x = torch.zeros(shape)
+    for place in range(shape[1]):
+        h = F.pad(x, (1, -1))[:, None]
+        for layer in layers:
+            windows = F.pad(h, (layer.taps - 1, 0)).unfold(2, layer.taps, 1)
+            h = torch.stack([layer(windows[:, :, j]) for j in range(shape[1])], 2)
+        x[:, place] = bernoulli(h[:, 0, place], generator)
+    return x
+
+
+def alternating(width: int) -> Model:
+    """One layer with one tap: 40 where the last pixel is 0, -40 where it is 1."""
+    weight, bias, scale = torch.full((1, 1, 1), -100.0), torch.full((1,), 50.0), torch.tensor(40.0)
+    return Model("layers", {"limit": torch.tensor(width), "weight0": weight, "bias0": bias, "scale0": scale})
+
+
+def stack_of(generator: torch.Generator, width: int, sizes: Sequence[tuple[int, int, int]], steep: float, last: float):
+    """Layers of random whole weights and half biases, both times `steep`; sizes are (channels in, out, taps).
+
+    A sum of these is never 0, so steep layers answer -1 or 1 and the last one -last or last.
+    """
+    tensors = {"limit": torch.tensor(width)}
+    for i, (into, out, taps) in enumerate(sizes):
+        tensors[f"weight{i}"] = steep * torch.randint(-3, 4, (out, into, taps), generator=generator)
+        tensors[f"bias{i}"] = steep * (torch.randint(-2, 2, (out,), generator=generator) + 0.5)
+        tensors[f"scale{i}"] = torch.tensor(last if i == len(sizes) - 1 else 1.0)
+    return Model("layers", tensors)
+
+
+def decided_stack(generator: torch.Generator, shape: tuple[int, int], sizes: Sequence[tuple[int, int, int]]) -> Model:
+    """A stack whose pixels follow from one another, and with which no wrong window draws the right row."""
+    while True:
+        stack = stack_of(generator, shape[1], sizes, steep=50.0, last=40.0)
+        row = row_of(cached_reference, stack, shape)
+        if 0.2 < row.mean() < 0.8 and not any(torch.equal(row, row_of(other, stack, shape)) for other in WINDOWS):
+            return stack
+
+
+def row_of(answer, stack: Model, shape: tuple[int, int]) -> Tensor:
+    return answer(stack.build(), shape, seeded(0))
+
+
+def sticky_stack(width: int) -> Model:
+    """Each pixel tends to be like the two before it, with logits from -0.2 to 1.8."""
+    values = {"weight0": [[[100.0]]], "bias0": [-50.0], "scale0": 1.0}
+    values |= {"weight1": [[[0.2, 0.6]]], "bias1": [0.7], "scale1": 2.0}
+    return Model("layers", {name: torch.tensor(value) for name, value in (values | {"limit": width}).items()})
+
+
+def cached_cases(generator: torch.Generator) -> Iterator[Case]:
+    def seed() -> Generator:
+        return Generator(int(torch.randint(2**31, (), generator=generator)))
+
+    about = "one layer of one tap, which says the opposite of the last pixel: 1, 0, 1, 0"
+    yield case(alternating(4), (1, 4), seed(), kind="decided", about=about)
+    decided = "the logits are 40 or -40: every pixel is decided by the earlier ones"
+    for shape, sizes in (((1, 8), ((1, 2, 2), (2, 1, 2))), ((2, 12), ((1, 3, 3), (3, 2, 2), (2, 1, 3)))):
+        taps = ", ".join(str(size[2]) for size in sizes)
+        about = f"{len(sizes)} layers of {taps} taps; {decided}"
+        yield case(decided_stack(generator, shape, sizes), shape, seed(), kind="decided", about=about)
+    about = "each pixel tends to be like the two before it"
+    yield case(sticky_stack(4), (1000, 4), seed(), kind="frequencies", about=about)
+    first, other = seed(), seed()
+    coin = stack_of(generator, 20, ((1, 1, 1),), steep=1.0, last=0.0)
+    calls = tuple((coin, (3, 20), which) for which in (first, first, other))
+    yield Case(calls, kind="seeds", about="the same seed twice, then another one")
+
+
+def zeroed(old: Tensor, new: Tensor, first: bool) -> Tensor:
+    """A window that holds the newest entry, and nothing before it."""
+    return torch.cat([torch.zeros_like(old[..., 1:]), new[..., None]], 2)
+
+
+def mostly(window, other, for_first: bool):
+    """One rule for the first layer or for the layers after it, and another for the rest."""
+    return lambda *state: (window if state[-1] == for_first else other)(*state)
+
+
+def newest_seen(window: Tensor, first: bool) -> Tensor:
+    return window[..., 1:]
+
+
+def newest_held_back(window: Tensor, first: bool) -> Tensor:
+    return window[..., :-1]
+
+
+def newest_first(window: Tensor, first: bool) -> Tensor:
+    return window[..., 1:].flip(2)
+
+
+WINDOWS = (
+    *(kept(window=window) for window in (zeroed, mostly(zeroed, moved_on, True), mostly(zeroed, moved_on, False))),
+    *(
+        kept(seen=seen)
+        for seen in (
+            newest_held_back,
+            mostly(newest_held_back, newest_seen, True),
+            mostly(newest_held_back, newest_seen, False),
+            newest_first,
+        )
+    ),
+    kept(fed=lambda pixel, logit: 0 * pixel),
+)
+RECOMPUTED = (
+    "a layer is asked again for a place that it has been asked for already, or is asked for each image by itself. What "
+    "it said of an earlier place still holds: it depends on pixels that are drawn, and they do not change. Each layer "
+    "needs no more than one call for each place, for the whole batch."
+)
+NO_MEMORY = (
+    "a window holds the newest entry alone, zeros before it: what the layer was shown at earlier places is not kept. "
+    "Every layer needs a window of its own that lives on from pixel to pixel."
+)
+CACHED_MISTAKES = (
+    Mistake("recomputed", RECOMPUTED, from_scratch),
+    *(Mistake("no_memory", NO_MEMORY, answer) for answer in WINDOWS[:3]),
     Mistake(
-        "thresholded",
-        "the likelier value is taken each time, nothing is drawn. That gives the same picture again and "
-        "again: the mode of "
-        "each step, not a sample.",
-        filled(draw=lambda logits, g: (logits > 0).float()),
+        "newest_held_back",
+        "every window ends one place too early: for pixel j the newest entry of the first is pixel j - 1, and of each "
+        "further one what the layer before has just said.",
+        WINDOWS[3],
     ),
     Mistake(
-        "thresholded",
-        "the probability is rounded, nothing is drawn. That gives the same picture again and again.",
-        filled(draw=lambda logits, g: (logits >= 0).float()),
+        "pixel_held_back",
+        "the first layer's window ends one place too early: when pixel j is to be drawn, pixel j - 1 is there, and "
+        "belongs at the end of the window.",
+        WINDOWS[4],
     ),
     Mistake(
-        "sigmoid_twice",
-        "the sigmoid is taken twice: even the surest pixel then comes out wrong one time in four.",
-        filled(draw=lambda logits, g: bernoulli(torch.sigmoid(logits), g)),
-    ),
-    Mistake("no_sigmoid", NO_SIGMOID, filled(draw=lambda logits, g: torch.bernoulli(logits, generator=g))),
-    Mistake(
-        "no_sigmoid",
-        NO_SIGMOID,
-        filled(draw=lambda logits, g: (torch.rand(logits.shape, generator=g) < logits).float()),
+        "feature_held_back",
+        "from the second layer on, the windows end one place too early. What the layer before has just said is made of "
+        "the past alone, so the next one may use it at once: these layers have mask B.",
+        WINDOWS[5],
     ),
     Mistake(
-        "flipped",
-        "zeros and ones are exchanged: a uniform number is below p with probability p, and above it with "
-        "probability 1 - p.",
-        filled(draw=lambda logits, g: bernoulli(-logits, g)),
+        "newest_first",
+        "the windows run backwards: the newest entry belongs at the end, as in a picture read from the left.",
+        WINDOWS[6],
     ),
     Mistake(
-        "probabilities",
-        "the picture holds probabilities. A sample is drawn from them: each pixel is 0 or 1.",
-        probabilities,
+        "not_fed_back",
+        "the drawn pixels never reach the first layer, whose window stays at zero. Each pixel drawn is the newest "
+        "entry for the next.",
+        WINDOWS[7],
     ),
     Mistake(
-        "global_generator",
-        "the generator that was passed in is not used. Random functions of torch take it as `generator=`; "
-        "without it they "
-        "draw from a global stream that everything else draws from too.",
-        filled(draw=lambda logits, _: torch.bernoulli(torch.sigmoid(logits))),
+        "probability_fed_back",
+        "a probability goes into the first layer's window. What has been drawn goes there, 0 or 1: the picture is made "
+        "of that.",
+        kept(fed=lambda pixel, logit: torch.sigmoid(logit)),
     ),
     Mistake(
-        "reseeded",
-        "every seed gives the same picture: a seed is set inside the function. It was chosen by whoever made "
-        "the generator.",
-        reseeded,
+        "logit_fed_back",
+        "the logit goes into the first layer's window. What has been drawn goes there, 0 or 1.",
+        kept(fed=lambda pixel, logit: logit),
     ),
-    Mistake(
-        "one_draw_for_all",
-        "one uniform number serves every pixel, so the pixels move together. Draw a new one for each pixel.",
-        one_draw_for_all,
+    *drawing_mistakes(lambda draw: kept(draw=draw)),
+    Mistake("reseeded", RESEEDED, lambda layers, shape, generator: sample_cached(layers, shape, seeded(0))),
+    *(
+        Mistake("dtype", WHOLE, lambda *arguments, dtype=dtype: sample_cached(*arguments).to(dtype))
+        for dtype in (torch.int64, torch.int32, torch.uint8, torch.bool)
     ),
-    Mistake(
-        "one_draw_per_pixel",
-        "one uniform number serves the whole batch, so all its images move together. Draw one for each image.",
-        filled(draw=lambda logits, g: (torch.rand((), generator=g) < torch.sigmoid(logits)).float()),
+    *(
+        Mistake(
+            "axes_left",
+            "the shape: one number for each image and place is asked for, [batch, width].",
+            lambda *arguments, change=change: change(sample_cached(*arguments)),
+        )
+        for change in (lambda x: x[:, None], lambda x: x[..., None], lambda x: x.T, lambda x: x[:, None, None])
     ),
 )
 
 
 TASKS = (
     Task(
-        id="02.mask_a",
-        title="Mask A: strictly the past",
+        id="02.raster_mask",
+        title="Masks A and B",
         points=1,
         difficulty=1,
-        minutes=5,
+        minutes=10,
         cases=mask_cases,
-        reference=mask_a,
-        mistakes=mask_mistakes(mask_a, mask_b, centre=0),
+        reference=raster_mask,
+        mistakes=MASK_MISTAKES,
         hints=(
             "Read the k x k window like a page. Which entries have you read before you come to the one in the middle?",
-            "With c = k // 2: mask[i, j] = 1 if i < c, or if i == c and j < c; else 0. No middle, no mask: ValueError.",
+            "With c = k // 2: mask[i, j] = 1 if i < c, or if i == c and j < c; else 0. B adds [c, c]. No middle, no "
+            "mask: ValueError.",
             "if kernel_size % 2 == 0:\n    raise ValueError(...)\nmask = torch.zeros(kernel_size, kernel_size)\n"
-            "mask[..., :] = 1    # the rows above\nmask[..., ...] = 1  # the row of the centre, up to it\nreturn mask",
-        ),
-    ),
-    Task(
-        id="02.mask_b",
-        title="Mask B: the past and the centre",
-        points=1,
-        difficulty=1,
-        minutes=5,
-        cases=mask_cases,
-        reference=mask_b,
-        mistakes=(*mask_mistakes(mask_b, mask_a, centre=1), ADDED_EVERYWHERE),
-        hints=(
-            "One entry differs from mask A. Can you use the function you have already written?",
-            "mask B = mask A + 1 at [c, c], with c = k // 2.",
-            "mask = mask_a(kernel_size)\nmask[..., ...] = 1\nreturn mask",
+            "mask[..., :] = 1    # the rows above\nmask[..., ...] = 1  # the row of the centre, up to it\n"
+            "mask[..., ...] = float(kind == ...)\nreturn mask",
         ),
     ),
     Task(
@@ -1008,31 +1607,53 @@ TASKS = (
         ),
     ),
     Task(
-        id="02.log_likelihood",
-        title="How likely is this image?",
-        points=2,
-        difficulty=2,
-        minutes=10,
-        cases=likelihood_cases,
-        reference=log_likelihood,
-        mistakes=LIKELIHOOD_MISTAKES,
-        compare=compare_likelihoods,
+        id="02.gated_layer",
+        title="Two stacks, and a gate",
+        points=3,
+        difficulty=3,
+        minutes=20,
+        cases=gated_cases,
+        reference=gated_layer,
+        mistakes=GATED_MISTAKES,
         hints=(
-            "Write down log p of a single pixel, once for x = 1 and once for x = 0. Which function of the logit "
-            "is each, "
-            "and what does torch call its logarithm?",
-            "log p(x) = sum over pixels and channels of x log sigmoid(l) + (1 - x) log sigmoid(-l), and 1 - "
-            "sigmoid(l) = "
-            "sigmoid(-l).",
-            "per_pixel = x * F.logsigmoid(...) + (1 - x) * F.logsigmoid(...)\nreturn per_pixel.sum(dim=...)",
+            "Zeros around the picture can be put on one side alone: that moves a filter. On which row should its "
+            "lowest row lie for B, and how many rows of zeros above does that take? For A it is one more, and one row "
+            "too many then comes out at the bottom.",
+            "vertical, r x k: k // 2 columns of zeros on both sides, r - 1 rows above (A: r rows, and the last row "
+            "left out). horizontal, 1 x t: t - 1 columns of zeros on the left (A: t, and the last column left out). "
+            "b = horizontal * h + link a; gate(y) = tanh(first half) sigmoid(second half) along axis 1.",
+            "shift = 1 if kind == 'A' else 0\nrows, columns = vertical.shape[2:]\n"
+            "a = F.conv2d(F.pad(v, (..., ..., rows - 1 + shift, -shift)), vertical)\n"
+            "b = F.conv2d(F.pad(h, (..., ...)), horizontal) + F.conv2d(..., link)\n"
+            "signal, door = a.chunk(2, dim=...)\n...",
+        ),
+    ),
+    Task(
+        id="02.diagonal_scan",
+        title="A recurrent layer, a diagonal at a time",
+        points=2,
+        difficulty=3,
+        minutes=15,
+        cases=scan_cases,
+        reference=diagonal_scan,
+        mistakes=SCAN_MISTAKES,
+        hints=(
+            "Which pixel can be computed first? Which two next, both at once? Write row + column into each pixel of a "
+            "small picture.",
+            "For t = 0 ... height + width - 2: the pixels (i, t - i) with 0 <= i < height and 0 <= t - i < width. "
+            "Their neighbours (i - 1, t - i) and (i, t - i - 1) are done. A row and a column of zeros around the "
+            "states stand for what lies outside.",
+            "s = F.pad(torch.zeros_like(x), (1, 0, 1, 0))\nfor t in range(...):\n"
+            "    i = torch.arange(max(0, ...), min(t + 1, ...))\n    j = t - i\n"
+            "    s[:, :, i + 1, j + 1] = step(x[:, :, i, j], s[:, :, ..., ...], s[:, :, ..., ...])\nreturn s[..., ...]",
         ),
     ),
     Task(
         id="02.sample",
         title="A sampler, pixel by pixel",
-        points=3,
+        points=2,
         difficulty=2,
-        minutes=15,
+        minutes=10,
         cases=sample_cases,
         reference=sample,
         mistakes=SAMPLE_MISTAKES,
@@ -1046,5 +1667,29 @@ TASKS = (
         ),
         compare=compare_samples,
         slow="is a loop endless, or are the images drawn one after another? One call of the model serves them all.",
+    ),
+    Task(
+        id="02.sample_cached",
+        title="A sampler that remembers",
+        points=3,
+        difficulty=3,
+        minutes=15,
+        cases=cached_cases,
+        reference=sample_cached,
+        mistakes=CACHED_MISTAKES,
+        compare=compare_samples,
+        hints=(
+            "What a layer said at place j - 1 depends on pixels before j - 1. Does it change when a later pixel is "
+            "drawn? So what does each layer need to remember between two pixels?",
+            "Each layer keeps a window [batch, channels, taps], zeros at first. At every place, for each layer in "
+            "turn: drop the window's oldest entry, append the newest (layer 0: the pixel drawn last, 0 before the "
+            "first; others: what the layer before has just said), call the layer. Draw from the last one's answer.",
+            "windows = [torch.zeros(shape[0], layer.channels, layer.taps) for layer in layers]\n"
+            "x, pixel = torch.zeros(shape), torch.zeros(shape[0], 1)\nfor j in range(...):\n    h = pixel\n"
+            "    for i, layer in enumerate(layers):\n"
+            "        windows[i] = torch.cat([windows[i][:, :, ...], ...], dim=2)\n        h = layer(...)\n"
+            "    pixel = torch.bernoulli(..., generator=generator)\n    x[:, j] = ...\nreturn x",
+        ),
+        slow="is a loop endless, or are the images drawn one after another? One call of a layer serves them all.",
     ),
 )
