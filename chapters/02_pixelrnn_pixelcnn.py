@@ -22,7 +22,7 @@
 # - say what a Row LSTM and a Diagonal BiLSTM see, and which of their steps wait for which;
 # - tell why training takes one pass and drawing takes one per pixel, and draw without computing anything twice.
 #
-# **Minutes**: 75, and 55 more for the exercise.
+# **Minutes**: 75, and 90 more for the exercise.
 #
 # **Prerequisites**: what a convolution does; what a recurrent network is; the chain rule,
 # $p(a, b) = p(a)\,p(b \mid a)$, and cross-entropy (chapter 01).
