@@ -11,7 +11,7 @@ from course_lib.measurement.ledger import Result
 from course_lib.models.vae import VAE
 from course_lib.zoo import cards
 from course_lib.zoo.recipes.headline import OBJECTIVES, SEEDS
-from course_lib.zoo.recipes.static_mnist import NLL_IMAGES, test_shuffled
+from course_lib.zoo.recipes.static_mnist import NLL_IMAGES, shuffled_test
 from course_lib.zoo.train import hardware
 
 NATS, KERNEL = "nats per image", "kernel units"
@@ -61,7 +61,7 @@ def annealed(objective: str, seeds: tuple[int, ...]) -> Callable[[], Iterator[Re
 
 def by_ais(vae: VAE, seed: int) -> float:
     """-log p(x) by AIS from the encoder's q."""
-    return ais(vae, test_shuffled().images[:NLL_IMAGES], torch.Generator().manual_seed(seed), SHORT).nll("").nats
+    return ais(vae, shuffled_test().images[:NLL_IMAGES], torch.Generator().manual_seed(seed), SHORT).nll("").nats
 
 
 ANNEALED = {"elbo": SEEDS, "mmd": SEEDS, "adversary": (0,), "stein": (0,), "beta": (0,)}

@@ -21,7 +21,7 @@ def train_images() -> Tensor:
     return mnist_static().train.images
 
 
-def test_shuffled() -> Split:
+def shuffled_test() -> Split:
     """The 10,000 test images, sorted by class as published, in an order fixed by a seed of its own."""
     test = mnist_static().test
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
@@ -33,7 +33,7 @@ def evaluate_vae_static_mnist(model: VAE) -> dict:
 
     The training images have no labels: the probe learns on one half of the test images and is tested on the other.
     """
-    test, generator = test_shuffled(), torch.Generator().manual_seed(0)
+    test, generator = shuffled_test(), torch.Generator().manual_seed(0)
     codes = encode_all(model, test.images, generator)
     some = test.images[:1000]
     halves = (
