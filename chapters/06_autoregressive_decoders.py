@@ -123,12 +123,13 @@ def through_the_mask(x, z):
 
 blank = torch.zeros(1, 1, 8, 8)
 ways = {name: (lambda z, net=net: net(blank, z)) for name, net in networks.items()}
+TOLD = {"bias": "all pixels alike", "maps": "each its own", "through the mask": "(0, 0) is told nothing"}
 ways["through the mask"] = lambda z: through_the_mask(blank, z)
-fig, axes = figure(1, 3, width=7.2, height=2.7)
+fig, axes = figure(1, 3, width=7.2, height=2.9)
 for ax, (name, logits) in zip(axes, ways.items(), strict=True):
     slope = torch.autograd.functional.jacobian(logits, z).view(8, 8, 8).norm(dim=2)
     ax.imshow(slope / slope.max(), vmin=0, vmax=1)
-    ax.set(xticks=[0, 7], yticks=[0, 7], title=name, xlabel="column")
+    ax.set(xticks=[0, 7], yticks=[0, 7], title=f"{name}:\n{TOLD[name]}", xlabel="column")
     print(
         f"{name:17} least {slope.min() / slope.max():.4f} of the most; at pixel (0, 0) {slope[0, 0] / slope.max():.4f}"
     )
@@ -219,7 +220,7 @@ print("pixels   silent: n log 2   best code: -ELBO   rate     I(x;z)   chain, si
 for n in PIXELS:
     best = best_account(n)
     silent = f"{n * BIT:12.4f}"
-    print(f"{n:6d}   {silent}      {best.loss:10.4f}    {best.rate:8.4f} {best.information:8.4f} {BIT:11.4f}")
+    print(f"{n:6d}   {silent}      {best.loss:10.4f}    {max(best.rate, 0):8.4f} {best.information:8.4f} {BIT:11.4f}")
     confirm(f"{'C17' if n == 10 else '06'}.bit.loss.n{n}", best.loss)
 for mu in (0.3, 0.5, 0.7):
     account = chain_account(even_code(mu))
@@ -238,7 +239,7 @@ confirm("C17.bit.chain.price", chain_account(even_code(0.5)).loss - BIT)
 # aggregate has the prior's mean and variance. The first moment in which it differs is the fourth, by $-2\mu^4$; the KL
 # of such a small difference is its square over $2 \cdot 4!$, so $\mu^8 / 12$; and $I \approx \mu^2 / 2$. Together:
 #
-# $$\text{price of } I \text{ nats, told to a chain} \;\approx\; \tfrac{4}{3}\, I^4.$$
+# $$\text{price of } I \text{ nats, told to a chain} \;\approx\; \tfrac{4}{3}\, I^4 \quad \text{for small } I.$$
 #
 # So the optimum is silent, and around it lies a plain: a fifth of the bit costs a few ten-thousandths of a nat. The
 # theory says that nothing is *gained* by speaking. It does not say that speech is dear.
@@ -339,12 +340,13 @@ for n, is_chain in ((2, False), (10, False), (10, True)):
 # %%
 fig, ax = figure(width=6.6, height=3.4)
 for objective, colour, words in (("elbo", BLUE, "ELBO"), ("infovae", AMBER, "InfoVAE (chapter 07)")):
-    keys = {place: f"C10.{objective}.field{f}.information" for place, f in enumerate(FIELDS)}
+    keys = {place: f"C10.{objective}.field_{f}.information_lower" for place, f in enumerate(FIELDS)}
     turned = {place: known[key] for place, key in keys.items() if key in known}
     values, spreads = [r.value for r in turned.values()], [r.spread for r in turned.values()]
     ax.errorbar(list(turned), values, spreads, color=colour, marker="o", capsize=3, label=words)
     for place, r in turned.items():
-        others = (ledger(f"06.knob.{objective}.field{FIELDS[place]}.{q}") for q in ("rate", "distortion", "nll"))
+        names = ("rate", "distortion", "nll_refitted_nats")
+        others = (ledger(f"C10.{objective}.field_{FIELDS[place]}.{name}") for name in names)
         print(f"{r.quantity}: {r}", "(rate {:.2f}, distortion {:.2f}, NLL {:.2f})".format(*others))
 smaller = [known[f"C10.code.{width}.information"] for width in ("narrow", "full")]
 values, spreads = [r.value for r in smaller], [r.spread for r in smaller]

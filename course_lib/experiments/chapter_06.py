@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.data.noise import normal
+from course_lib.experiments import knob
 from course_lib.experiments.seeds import SEEDS, over_seeds
 from course_lib.measurement.codes import Codes, encode_all
 from course_lib.measurement.information import Information, information_of
@@ -392,4 +393,5 @@ EXPERIMENTS = {
     "06.prior": priors,
     "C18": sweep,
     "06.meter": meter,
+    **knob.EXPERIMENTS,
 }
