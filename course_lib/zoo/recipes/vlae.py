@@ -15,14 +15,16 @@ from course_lib.zoo.recipes.recipe import DIGITS_BINARISATION, Recipe, binary_di
 SEEDS, NARROW = (0, 1, 2), 1
 DECODER = dict(image_shape=(1, 8, 8), width=16, depth=2, kernel=5, first_kernel=7)
 CODE = dict(code_size=8, hidden=32, conditioning="maps")
-FLOW = CODE | dict(flow_hidden=64, flow_layers=4)
 WARM_UP = 200
 BUILDERS = {
     "alone": ("GatedPixelCNN", {}, "maximum likelihood"),
     "code": ("gated_vae", CODE, "ELBO"),
     "warm": ("gated_vae", CODE, f"ELBO, the rate's weight grows over {WARM_UP} steps"),
-    "cold_flow": ("gated_vlae", FLOW, "ELBO"),
-    "flow": ("gated_vlae", FLOW, f"ELBO, the rate's weight grows over {WARM_UP} steps"),
+    "flow": (
+        "gated_vlae",
+        CODE | dict(flow_hidden=64, flow_layers=4),
+        f"ELBO, the rate's weight grows over {WARM_UP} steps",
+    ),
 }
 
 
