@@ -21,7 +21,7 @@
 # - read rate, distortion and information off a plane, and say what they decide and what they leave open;
 # - account for bits back, and evaluate a prior that is an autoregressive flow.
 #
-# Six tasks, 12 points, 75 minutes. You need chapter 06 and a little torch: `conv2d`, `logsumexp`, broadcasting,
+# Six tasks, 12 points, 65 minutes. You need chapter 06 and a little torch: `conv2d`, `logsumexp`, broadcasting,
 # `cumsum`. Everything is in nats but for task 5, which is about bits. An answer in any float dtype is welcome.
 #
 # **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run
@@ -44,7 +44,7 @@ from course_lib.grading import check, hint, when_solved
 # %% [markdown]
 # ## 1. Past pixels and the whole code
 #
-# Difficulty 3 of 5 · 2 points · 15 minutes
+# Difficulty 3 of 5 · 2 points · 10 minutes
 #
 # A code of a few numbers is painted into maps of the image's size, so that it can say different things at different
 # places; the maps then stand beside the image as further channels. In the notation of the arguments below,
@@ -88,7 +88,7 @@ check("06.first_layer", first_layer)
 # %% [markdown]
 # ## 2. One bit, two decoders
 #
-# Difficulty 3 of 5 · 2 points · 15 minutes
+# Difficulty 3 of 5 · 2 points · 10 minutes
 #
 # The world of chapter 06: an image has $n$ pixels, all 0 or all 1, each half of the time. An encoder answers with one
 # of finitely many codes. The decoder is the best one possible for this encoder, of its kind:
@@ -201,10 +201,10 @@ def read_plane(
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """(bound, aggregate gap, dominated, chosen) of models of one data set, all measured in nats per image.
 
-    bound: what the average NLL, -log p(x), is at most. Aggregate gap: KL(q(z), p(z)), what is left of the rate when the
-    information is taken from it. dominated: a boolean for each model, True where some other model has no higher rate
-    and no higher distortion, and one of the two strictly lower. chosen: the number, from 0, of the model with the least
-    distortion + beta rate; no two models tie for it.
+    bound: what the average NLL, -log p(x), is at most. Aggregate gap: KL(q(z), p(z)), what is left of the rate when
+    the information is taken from it. dominated: a boolean tensor, True for a model where some other has no higher rate
+    and no higher distortion, and one of the two strictly lower. chosen: the number, from 0, of the model with the
+    least distortion + beta rate; no two models tie for it.
     Raises ValueError where the information of a model exceeds its rate by more than 0.1 nats: no encoder does that, so
     one of the two is measured wrongly. Up to 0.1 nats may be chance, among some hundreds of images.
     """

@@ -100,6 +100,15 @@ def from_numbers(x, z, weight, paint):
         return layer_in_two(x, z, weight, paint)
 
 
+def padded_for_three(x, z, weight, paint):
+    mask = masks(raster)(weight.shape[-1], weight.shape[1]).to(weight.dtype)
+    return F.conv2d(torch.cat([x, maps_of(z, paint)], 1), weight * mask, padding=1)
+
+
+def in_single_precision(x, z, weight, paint):
+    return layer_in_two(*(t.float() for t in (x, z, weight, paint)))
+
+
 def weight_copied(x, z, weight, paint):
     own = weight.clone().detach()
     own[:, 0] *= raster(weight.shape[-1]).to(weight.dtype)
@@ -148,6 +157,9 @@ LAYER_WRONG = [
     (weights_data_zeroed, "weights_overwritten"),
     (from_numbers, "gradients_cut"),
     (weight_copied, "gradients_cut"),
+    (read_as(lambda z, paint: maps_of(z.detach(), paint)), "gradients_cut"),
+    (read_as(lambda z, paint: maps_of(z, paint.detach())), "gradients_cut"),
+    (padded_for_three, "padding_fixed"),
 ]
 
 
@@ -263,6 +275,9 @@ ONE_BIT_WRONG = [
     (bit(lambda q, prior: math.log(2)), "code_ignored"),
     (bit(lambda q, prior: entropy(q.mean(0)) - entropy(q).mean()), "information_for_distortion"),
     (bit_split, "closed_form_split"),
+    (bit(charged=lambda n, flag: 0 if flag else n), "autoregressive_free"),
+    (lambda *given: (sum(bit_by_entropies(*given)), bit_by_entropies(*given)[1]), "loss_for_distortion"),
+    (bit(rate=lambda n, q, prior: cost(q, prior)), "images_left"),
     (bit(charged=lambda n, flag: 0 if flag else n - 1), "one_pixel_too_few"),
     (bit(rate=lambda n, q, prior: entropy(q.mean(0)) - entropy(q).mean()), "rate_is_information"),
     (bit(rate=lambda n, q, prior: cost(q.mean(0), prior)), "rate_of_the_aggregate"),
@@ -436,6 +451,9 @@ INFORMATION_WRONG = [
     ),
     (diagonal_lost, "table_overwritten"),
     (accepts_one, "single_image_accepted"),
+    (changed(lambda low, high, top: (torch.relu(low), torch.relu(high), top)), "cut_off_at_zero"),
+    (measured(upper=lambda log_q, own, n: own - without(log_q).logsumexp(0) + math.log(n - 1)), "wrong_axis"),
+    (measured(lambda log_q, own, n: log_q.log_softmax(0).diagonal() + math.log(n)), "wrong_axis"),
 ]
 
 
@@ -535,6 +553,13 @@ PLANE_WRONG = [
     (read(None, None, None, lambda r, d, i, b: torch.min(d + b * r)), "value_for_model"),
     (read(None, None, None, lambda r, d, i, b: torch.argmin(d + b * r) + 1), "counted_from_one"),
     (without_a_check, "impossible_accepted"),
+    (read(None, lambda r, d, i, b: torch.relu(r - i), None, None), "gap_cut_off"),
+    (read(None, None, lambda r, d, i, b: plane_by_axes(-i, d, -i, b)[2], None), "information_in_dominance"),
+    (read(None, None, lambda r, d, i, b: plane_by_axes(-i, r + d, -i, b)[2], None), "information_in_dominance"),
+    (read(None, None, lambda r, d, i, b: d + b * r != (d + b * r).min(), None), "all_but_the_chosen"),
+    (read(None, None, None, lambda r, d, i, b: (d + b * r).sort().values.argmin()), "first_always_chosen"),
+    (read(None, None, None, lambda r, d, i, b: r.argmin()), "least_rate_chosen"),
+    (read(None, None, None, lambda r, d, i, b: d.argmin()), "least_distortion_chosen"),
     (strict_check, "chance_refused"),
 ]
 
@@ -614,6 +639,9 @@ BITS_BACK_WRONG = [
     (balance(lambda put, taken: (put - taken).mean()), "images_averaged"),
     (balance(lambda put, taken: torch.cumsum(put - taken, 0)), "running_total"),
     (lambda *given: pile_by_loop(*given)[::-1], "exchanged"),
+    (balance(lambda put, taken: (put - taken) * math.log(2)), "nats"),
+    (balance(needed=lambda put, taken: torch.relu(shortfalls(put, taken)[-1])), "last_image_only"),
+    (lambda p, ll, q: (-torch.log2(p.exp() * ll.exp() / q.exp()), pile_by_loop(p, ll, q)[1]), "probabilities_formed"),
 ]
 
 
@@ -694,6 +722,10 @@ FLOW_WRONG = [
     (turned(right_flow, lambda w: w), "looks_ahead"),
     (turned(right_flow, lambda w: torch.triu(w, 1)), "looks_ahead"),
     (turned(right_flow, torch.tril), "sees_itself"),
+    (lambda z, B, b, S, s: flow_by_normal(z, B, torch.zeros_like(b), S, s), "bias_forgotten"),
+    (lambda z, B, b, S, s: flow_by_normal(z, B, b, S, s * 0), "bias_forgotten"),
+    (turned(lambda z, b, s, n: (n(z) - s).sum(1)), "code_for_noise"),
+    (turned(lambda z, b, s, n: (n(z - b) - s).sum(1)), "scale_only_in_determinant"),
     (turned(right_flow, lambda w: torch.tril(w, -1).T), "weights_transposed"),
     (turned(right_flow, torch.zeros_like), "weights_forgotten"),
     (by_predecessors_in_noise, "noise_before_for_code_before"),
@@ -715,7 +747,7 @@ FLOW_WRONG = [
 ]
 
 RIGHT = {
-    "06.first_layer": [layer_in_two, layer_by_flat_maps, layer_by_places],
+    "06.first_layer": [layer_in_two, layer_by_flat_maps, layer_by_places, in_single_precision],
     "06.one_bit": [bit_by_loops, bit_by_entropies, bit_by_world],
     "06.information": [meter_by_loops, meter_by_copy, meter_by_shape],
     "06.read_plane": [plane_by_loops, plane_by_axes],

@@ -28,6 +28,8 @@ def near(*names: str) -> Callable[[Case, Any, Any], str | None]:
             return one_value(case, output, expected)
         if not isinstance(output, (tuple, list)) or len(output) != len(expected):
             return compare(case, output, expected)
+        if isinstance(expected, list):  # gradients: an answer may compute in single precision
+            output, expected = ([value.float() for value in values] for values in (output, expected))
         said = [one_value(case, got, want) for got, want in zip(output, expected, strict=True)]
         return next((f"{name}: {text}" for name, text in zip(names, said, strict=False) if text), None)
 
@@ -168,6 +170,12 @@ def refuses_small(x: Tensor, z: Tensor, weight: Tensor, paint: Tensor) -> Tensor
     return F.conv2d(torch.cat([x, painted(z, paint)], 1), weight * mask)
 
 
+def padded_by_one(x: Tensor, z: Tensor, weight: Tensor, paint: Tensor) -> Tensor:
+    mask = torch.ones_like(weight)
+    mask[:, 0] = before_centre(weight.shape[-1]).to(weight.dtype)
+    return F.conv2d(torch.cat([x, painted(z, paint)], 1), weight * mask, padding=1)
+
+
 SCRAMBLED = (
     "z and paint are multiplied, and then the numbers are laid out in another order than they stand in: paint is "
     "[code, maps, height, width], and a `view` or `reshape` with the sizes in another order mixes up places and maps."
@@ -289,11 +297,21 @@ LAYER_MISTAKES = (
         "detached, or computed under no_grad. Nothing could be trained so.",
         lambda *tensors: first_layer(*(t.detach() for t in tensors)),
     ),
+    *(
+        Mistake(
+            "gradients_cut",
+            f"the values are right, and no gradient comes through to {names[i]}: it is detached, or made anew from its "
+            "numbers. So it could not be trained.",
+            lambda *tensors, i=i: first_layer(*(t.detach() if j == i else t for j, t in enumerate(tensors))),
+        )
+        for names in ({1: "the code", 2: "the weights", 3: "the maps"},)
+        for i in names
+    ),
     Mistake(
-        "gradients_cut",
-        "the values are right, and no gradient comes through to the weights: something is detached, made anew from "
-        "numbers, or computed under no_grad. Nothing could be trained so.",
-        lambda x, z, weight, paint: first_layer(x, z, weight.detach(), paint),
+        "padding_fixed",
+        "the zeros around the picture are those of a kernel of size 3, whatever its size is: half a kernel belongs on "
+        "each side.",
+        padded_by_one,
     ),
 )
 
@@ -446,6 +464,31 @@ BIT_MISTAKES = (
         "decoders_exchanged",
         "the two decoders are exchanged: it is the independent pixels that pay each.",
         lambda pixels, q, prior, flag: one_bit(pixels, q, prior, not flag),
+    ),
+    Mistake(
+        "autoregressive_free",
+        "the autoregressive decoder pays nothing. Its first pixel has nobody to look at but the code, and pays what "
+        "that leaves open.",
+        lambda pixels, q, prior, flag: (0 * q.sum(), rate_of(q, prior)) if flag else one_bit(pixels, q, prior, flag),
+    ),
+    *(
+        Mistake(
+            "loss_for_distortion",
+            "this is the loss, or what it comes to where the codes add up to the prior. The distortion is its part "
+            "that the decoder pays: what z leaves open, once or for every pixel.",
+            answer,
+        )
+        for answer in (
+            of_bit(lambda n, q, prior, _: n * left_open(q) + rate_of(q, prior)),
+            lambda pixels, q, prior, flag: (
+                (0 * q.sum() + math.log(2), rate_of(q, prior)) if flag else one_bit(pixels, q, prior, flag)
+            ),
+        )
+    ),
+    Mistake(
+        "images_left",
+        "the rate has a value for each of the two images. It is their mean.",
+        of_bit(rate=lambda n, q, prior: torch.where(q > 0, q * (q.log() - prior.log()), 0.0).sum(1)),
     ),
     Mistake("bayes_forgotten", BAYES, of_bit(lambda n, q, prior, _: n * mean_of(q / 2, -q.log()))),
     Mistake(
@@ -615,6 +658,8 @@ def information_cases(generator: torch.Generator) -> Iterator[Case]:
     excluded = doubles([[0.0, -INF, -1.0], [-2.0, 0.0, -INF], [-INF, -0.5, 0.5]])
     yield case(excluded, about="some codes are impossible for some images")
     yield case(doubles([[0.0, -INF], [-INF, 0.0]]), about="no code is possible for another image")
+    unlucky = doubles([[-1.0, 0.5, -1.0], [0.0, -1.0, 1.0], [-2.0, 0.5, -1.0]])
+    yield case(unlucky, about="by chance each code suits another image better than its own")
     yield case(doubles([[0.3]]), about="a single image")
 
 
@@ -697,6 +742,31 @@ INFORMATION_MISTAKES = (
         "the mixture is summed along the wrong axis: for one image over all codes. q(z_i) is a sum over the images "
         "x_j with z_i held fast: along row i.",
         lambda log_q: information(log_q.T),
+    ),
+    *(
+        Mistake(
+            "wrong_axis",
+            "one of the two mixtures is summed along the wrong axis: for one image over all codes. q(z_i) is a sum "
+            "over the images x_j with z_i held fast: along row i.",
+            answer,
+        )
+        for answer in (
+            meter(lambda log_q: gain(True)(log_q.T)),
+            meter(upper=lambda log_q: gain(False)(log_q.T)),
+        )
+    ),
+    *(
+        Mistake(
+            "cut_off_at_zero",
+            "a bound that is negative by chance is replaced by 0. Both are bounds on average over data sets, and only "
+            "if they are left as they come out.",
+            answer,
+        )
+        for answer in (
+            lambda log_q: (lambda lo, up, top: (lo.clamp(min=0), up.clamp(min=0), top))(*information(log_q)),
+            lambda log_q: (lambda lo, up, top: (lo.clamp(min=0), up, top))(*information(log_q)),
+            lambda log_q: (lambda lo, up, top: (lo, up.clamp(min=0), top))(*information(log_q)),
+        )
     ),
     Mistake(
         "count_forgotten",
@@ -910,6 +980,8 @@ def plane_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(*nobody, 1.0, about="a single model: its rate is 2 nats, and its code says nothing")
     ties = doubles([1.0, 1.0, 2.0, 4.0]), doubles([95.0, 94.0, 94.0, 93.5]), doubles([0.5, 0.7, 1.9, 3.0])
     yield case(*ties, 0.1, about="models that agree in rate, or in distortion")
+    dear = doubles([1.0, 3.0, 6.0]), doubles([94.0, 90.0, 90.5]), doubles([0.8, 2.6, 5.5])
+    yield case(*dear, 1.0, about="the model of the highest rate has not the least distortion")
     same = doubles([1.5, 1.5, 3.0]), doubles([90.0, 90.0, 80.0]), doubles([1.0, 1.2, 2.0])
     yield case(*same, 1.0, about="two models in the same place")
     for n in (3, 6, 9):
@@ -1054,6 +1126,53 @@ PLANE_MISTAKES = (
         "a higher rate counts as the better one. In the loss a rate is a cost, as the distortion is.",
         compared(lambda r, own_r, d, own_d: (r >= own_r) & (d <= own_d) & ((r > own_r) | (d < own_d))),
     ),
+    *(
+        Mistake(
+            "information_in_dominance",
+            "whether a model is dominated is judged by its information. The plane has rate and distortion for its "
+            "axes, and both are costs; what the code tells does not enter there.",
+            plane(worse=worse),
+        )
+        for worse in (
+            lambda r, d, i, beta: dominated(-i, d),
+            lambda r, d, i, beta: dominated(i, d),
+            lambda r, d, i, beta: dominated(-i, r + d),
+        )
+    ),
+    Mistake(
+        "all_but_the_chosen",
+        "every model but the chosen one counts as dominated. Another price on the rate would choose another model; "
+        "dominated is one that some other beats at any price.",
+        plane(worse=lambda r, d, i, beta: d + beta * r > (d + beta * r).min()),
+    ),
+    Mistake(
+        "gap_cut_off",
+        "a gap that is negative by chance is replaced by 0, or has lost its sign. It is what is left of the rate, as "
+        "it is measured.",
+        plane(gap=lambda r, d, i, beta: (r - i).clamp(min=0)),
+    ),
+    Mistake(
+        "gap_cut_off",
+        "a gap that is negative by chance is replaced by 0, or has lost its sign. It is what is left of the rate, as "
+        "it is measured.",
+        plane(gap=lambda r, d, i, beta: (r - i).abs()),
+    ),
+    Mistake(
+        "least_rate_chosen",
+        "chosen is the model of the least rate. The distortion counts too.",
+        least(lambda r, d, i, beta: r),
+    ),
+    Mistake(
+        "least_distortion_chosen",
+        "chosen is the model of the least distortion. The rate has its price.",
+        least(lambda r, d, i, beta: d),
+    ),
+    Mistake(
+        "first_always_chosen",
+        "the first model is chosen, whatever the losses are: in a sorted list the least loss comes first, and which "
+        "model it belongs to is lost.",
+        plane(chosen=lambda r, d, i, beta: 0),
+    ),
     Mistake(
         "neighbour_only",
         "each model is compared with the next one in the list. Any other may dominate it.",
@@ -1143,7 +1262,7 @@ def bits_back_cases(generator: torch.Generator) -> Iterator[Case]:
         yield case(log_prior, log_likelihood, 1.5 * log_q)
     single = ((-2 * normal(generator, 5).abs()).float() for _ in range(3))
     yield case(*single, about="in float32")
-    digits = -2 - normal(generator, 4).abs(), -80 - 10 * normal(generator, 4), -1 - normal(generator, 4).abs()
+    digits = -2 - normal(generator, 4).abs(), -900 + 10 * normal(generator, 4), -1 - normal(generator, 4).abs()
     yield case(*digits, about="images of many pixels")
 
 
@@ -1198,6 +1317,30 @@ BITS_BACK_MISTAKES = (
         "nats",
         "these are nats. The contract asks for bits here, since bits are what is taken and put.",
         lambda *given: tuple(value * math.log(2) for value in bits_back(*given)),
+    ),
+    *(
+        Mistake("nats", "one of the two is in nats. The contract asks for bits: nats divided by log 2.", answer)
+        for answer in (
+            pile(net=lambda put, taken: (put - taken) * math.log(2)),
+            lambda *given: (lambda net, needed: (net, needed * math.log(2)))(*bits_back(*given)),
+        )
+    ),
+    *(
+        Mistake(
+            "probabilities_formed",
+            "the probabilities themselves are formed: that of an image of many pixels is 0 as a float, and its "
+            "logarithm minus infinity. Logarithms are handed in, and logarithms are enough.",
+            answer,
+        )
+        for answer in (
+            lambda p, ll, q: bits_back(p, ll.exp().log(), q),
+            lambda p, ll, q: (bits_back(p, ll.exp().log(), q)[0], bits_back(p, ll, q)[1]),
+        )
+    ),
+    Mistake(
+        "last_image_only",
+        "the bits at the beginning are those that the last image misses. An earlier one may have missed more.",
+        pile(needed=lambda put, taken: (taken - ((put - taken).cumsum(0) - (put - taken)))[-1].clamp(min=0)),
     ),
     Mistake(
         "decimal_digits",
@@ -1447,6 +1590,36 @@ FLOW_MISTAKES = (
         flow(lambda z, b, s: gaussian(z * (-s).exp() - b) - s.sum(-1)),
     ),
     *(
+        Mistake(
+            "one_matrix_unmasked",
+            "only one of the two matrices is masked. Shift and log-scale both may depend on the numbers before alone, "
+            "j < i.",
+            answer,
+        )
+        for answer in (
+            lambda z, b_w, b, s_w, s: density(z, z @ b_w.T + b, z @ s_w.tril(-1).T + s),
+            lambda z, b_w, b, s_w, s: density(z, z @ b_w.tril(-1).T + b, z @ s_w.T + s),
+        )
+    ),
+    *(
+        Mistake("bias_forgotten", "a bias plays no part: b^0 or s^0 is missing.", answer)
+        for answer in (
+            lambda z, b_w, b, s_w, s: flow_log_prob(z, b_w, 0 * b, s_w, s),
+            lambda z, b_w, b, s_w, s: flow_log_prob(z, b_w, b, s_w, 0 * s),
+            lambda z, b_w, b, s_w, s: flow_log_prob(z, b_w, 0 * b, s_w, 0 * s),
+        )
+    ),
+    Mistake(
+        "code_for_noise",
+        "the Gaussian is evaluated at z, where the noise e belongs.",
+        flow(lambda z, b, s: gaussian(z) - s.sum(-1)),
+    ),
+    Mistake(
+        "scale_only_in_determinant",
+        "z - shift is not divided by the scale, and yet its determinant is there.",
+        flow(lambda z, b, s: gaussian(z - b) - s.sum(-1)),
+    ),
+    *(
         Mistake("looks_ahead", AHEAD, flow(density, mask))
         for mask in (lambda w: w, lambda w: w.triu(1), lambda w: w.triu())
     ),
@@ -1545,7 +1718,7 @@ TASKS = (
         title="Past pixels and the whole code",
         points=2,
         difficulty=3,
-        minutes=15,
+        minutes=10,
         cases=first_layer_cases,
         reference=first_layer,
         mistakes=LAYER_MISTAKES,
@@ -1566,7 +1739,7 @@ TASKS = (
         title="One bit, two decoders",
         points=2,
         difficulty=3,
-        minutes=15,
+        minutes=10,
         cases=one_bit_cases,
         reference=one_bit,
         mistakes=BIT_MISTAKES,
