@@ -21,7 +21,7 @@
 # - train a code that speaks, and say what it costs, with an estimator that can be trusted for it;
 # - answer the sceptic: why not just lower beta? And say when to leave InfoVAE alone.
 #
-# **Minutes**: 70, and 65 more for the exercise.
+# **Minutes**: 70, and 80 more for the exercise.
 #
 # **Prerequisites**: [chapter 04](04_elbo_two_ways.ipynb) for the rate in two parts and the importance-weighted bound;
 # [chapter 06](06_autoregressive_decoders.ipynb) for the quiet code.
