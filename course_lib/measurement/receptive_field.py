@@ -42,6 +42,22 @@ def field_by_perturbation(
     return (network(flipped)[:, colour, row, column] - before).abs().view(x.shape[1:])
 
 
+@torch.no_grad()
+def causality_leak(network: Network, x: Float[Tensor, "1 1 height width"]) -> float:
+    """max over pixels i and j >= i of |logit_i(x with x_j flipped) - logit_i(x)|, for one binary image of one colour.
+
+    0 up to rounding where each prediction depends on earlier pixels alone; otherwise the product of the predictions
+    is no likelihood. Raises ValueError for another image.
+    """
+    if x.shape[:2] != (1, 1) or not ((x == 0) | (x == 1)).all():
+        raise ValueError("causality_leak flips the pixels of one image of zeros and ones, of one colour")
+    flipped = x.flatten().repeat(x.numel(), 1)
+    flipped.diagonal().copy_(1 - x.flatten())
+    batches = (x.expand(len(flipped), *x.shape[1:]), flipped.view(-1, *x.shape[1:]))
+    before, after = (network(batch).flatten(1) for batch in batches)
+    return float((after - before).abs().tril().max())  # row j, column i <= j
+
+
 def is_past(shape: tuple[int, int, int], place: Place) -> Bool[Tensor, "colours height width"]:
     """True for the entries (colour, row, column) that come before `place`: by row, then column, then colour."""
     colours, height, width = shape
