@@ -38,6 +38,7 @@ QUANTITIES: dict[str, tuple[str, str, Callable[[dict], float]]] = {
     "mmd": ("MMD^2 of q(z), 1,000 codes", KERNEL, lambda m: m["aggregate_test"]["mmd_squared"]),
     "null": ("sd of MMD^2 if q(z) is p(z)", KERNEL, lambda m: m["aggregate_test"]["null"]["standard_deviation"]),
 }
+TOLD = ("information", "nll", "probe", "mmd")
 SHORT = Annealing(distributions=30, chains=1, leapfrogs=5)
 
 
@@ -47,7 +48,8 @@ def from_cards() -> Iterator[Result]:
         found = [cards.card(f"headline/{objective}_{seed}") for seed in SEEDS]
         for name, (quantity, unit, read) in QUANTITIES.items():
             values = [read(card["measurements"]) for card in found]
-            label, about = f"{quantity}: {objective}", dict(claim="C23", unit=unit, hardware=found[0]["hardware"])
+            label, claim = f"{quantity}: {objective}", "C23" if name in TOLD else ""
+            about = dict(claim=claim, unit=unit, hardware=found[0]["hardware"])
             yield over_seeds(f"C23.{objective}.{name}", label, values, band=0.0, **about)
 
 
@@ -81,7 +83,8 @@ def depth_curve() -> Iterator[Result]:
             found = _at_depth(objective, depth)
             for name, (quantity, unit) in DEPTH_QUANTITIES.items():
                 label = f"{quantity}: {objective}, depth {depth}, {CURVE_STEPS} steps, static MNIST"
-                about = dict(claim="C10", unit=unit, hardware=hardware("cpu"), seeds=(0,))
+                claim = "C10" if name == "information" else ""
+                about = dict(claim=claim, unit=unit, hardware=hardware("cpu"), seeds=(0,))
                 yield Result(
                     f"C10.mnist.{objective}.depth_{depth:02d}.{name}", quantity=label, value=found[name], **about
                 )
