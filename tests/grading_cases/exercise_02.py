@@ -347,6 +347,13 @@ def gated_valid(v, h, vertical, horizontal, link, kind):
     return half_gates(a), half_gates(F.conv2d(h, horizontal) + F.conv2d(a, link))
 
 
+def gated_with_a_row_too_many(v, h, vertical, horizontal, link, kind):
+    more, side = int(kind == "A"), vertical.shape[3] // 2
+    a = F.conv2d(F.pad(v, (side, side, vertical.shape[2] - 1 + more, 0)), vertical)
+    own = F.conv2d(F.pad(h, (horizontal.shape[3] - 1 + more, 0)), horizontal)
+    return half_gates(a), half_gates(own + F.conv2d(a, link))
+
+
 def gated_and_added(v, h, *rest):
     up, out = gated_by_taps(v, h, *rest)
     return up, h + out
@@ -383,6 +390,7 @@ GATED_WRONG = [
     (layer(finish=lambda a, b: (half_gates(b), half_gates(a))), "outputs_exchanged"),
     (swapped_inputs, "stacks_exchanged"),
     (gated_valid, "unpadded"),
+    (gated_with_a_row_too_many, "not_cropped"),
     (gated_and_added, "residual_added"),
 ]
 
@@ -774,6 +782,7 @@ CACHED_WRONG = [
     (queued(back=lambda pixel, signal: torch.zeros_like(pixel)), "not_fed_back"),
     (queued(back=lambda pixel, signal: signal.sigmoid()), "probability_fed_back"),
     (queued(back=lambda pixel, signal: signal), "logit_fed_back"),
+    (queued(back=lambda pixel, signal: 2 * pixel - 1), "signs_fed_back"),
     (queued(draw=lambda logits, g: (logits > 0).float()), "thresholded"),
     (queued(draw=lambda logits, g: coin(logits.sigmoid(), g)), "sigmoid_twice"),
     (queued(draw=lambda logits, g: (torch.rand(logits.shape, generator=g) < logits).float()), "no_sigmoid"),

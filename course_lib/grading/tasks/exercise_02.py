@@ -597,6 +597,16 @@ def padded(rows_before, columns_before, step=rows_above):
     return answer
 
 
+def rows_kept(v: Tensor, weight: Tensor, kind: str) -> Tensor:
+    """The vertical filter with all that comes out, for kind A a row too many."""
+    side = weight.shape[3] // 2
+    return F.conv2d(F.pad(v, (side, side, weight.shape[2] - int(kind == "B"), 0)), weight)
+
+
+def columns_kept(h: Tensor, weight: Tensor, kind: str) -> Tensor:
+    return F.conv2d(F.pad(h, (weight.shape[3] - int(kind == "B"), 0)), weight)
+
+
 def turned(step):
     return lambda x, weight, kind: step(x, weight.flip(2, 3), kind)
 
@@ -660,6 +670,10 @@ HORIZONTAL_DRIFT = (
     "tells of its past alone, so it may be read; a shift in every layer adds up."
 )
 NOT_THE_GATE = "tanh of the first half of the maps times the sigmoid of the second half is asked for."
+NOT_CROPPED = (
+    "for kind A a row or a column too many comes out. A filter that is moved back by one needs one more of zeros "
+    "before the picture, and no longer sees the last row, or the last column: leave out what it makes of it."
+)
 ALWAYS_A, ALWAYS_B = (lambda kind: "A"), (lambda kind: "B")
 GATED_MISTAKES = (
     Mistake("vertical_sees_its_row", VERTICAL_LEAK, two_stacks(up=as_kind(rows_above, ALWAYS_B))),
@@ -731,6 +745,10 @@ GATED_MISTAKES = (
         "the outputs of the two filters differ in shape, or from the picture: zeros are missing around it. How many "
         "on which side?",
         two_stacks(*[lambda x, weight, kind: F.conv2d(x, weight)] * 2),
+    ),
+    *(
+        Mistake("not_cropped", NOT_CROPPED, two_stacks(up, across))
+        for up, across in ((rows_kept, own_row), (rows_above, columns_kept), (rows_kept, columns_kept))
     ),
     Mistake(
         "link_forgotten",
@@ -1361,14 +1379,20 @@ def moved_on(old: Tensor, new: Tensor, first: bool) -> Tensor:
     return torch.cat([old[..., 1:], new[..., None]], 2)
 
 
-def kept(window=moved_on, seen=lambda window, first: window[..., 1:], fed=lambda pixel, logit: pixel, draw=bernoulli):
+def kept(
+    window=moved_on,
+    seen=lambda window, first: window[..., 1:],
+    fed=lambda pixel, logit: pixel,
+    draw=bernoulli,
+    start: float = 0.0,
+):
     """sample_cached with other windows, another part of them seen, another thing fed back, another way to draw.
 
     The windows are one longer than a layer's taps, so that `seen` may also hold back the newest entry.
     """
 
     def answer(layers, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-        x, pixel = torch.zeros(shape), torch.zeros(shape[0], 1)
+        x, pixel = torch.zeros(shape), torch.full((shape[0], 1), start)
         windows = [torch.zeros(shape[0], layer.channels, layer.taps + 1) for layer in layers]
         for place in range(shape[1]):
             h = pixel
@@ -1448,7 +1472,7 @@ def cached_cases(generator: torch.Generator) -> Iterator[Case]:
     about = "one layer of one tap, which says the opposite of the last pixel: 1, 0, 1, 0"
     yield case(alternating(4), (1, 4), seed(), kind="decided", about=about)
     decided = "the logits are 40 or -40: every pixel is decided by the earlier ones"
-    for shape, sizes in (((1, 8), ((1, 2, 2), (2, 1, 2))), ((2, 12), ((1, 3, 3), (3, 2, 2), (2, 1, 3)))):
+    for shape, sizes in (((1, 12), ((1, 2, 2), (2, 1, 2))), ((2, 16), ((1, 3, 3), (3, 2, 2), (2, 1, 3)))):
         taps = ", ".join(str(size[2]) for size in sizes)
         about = f"{len(sizes)} layers of {taps} taps; {decided}"
         yield case(decided_stack(generator, shape, sizes), shape, seed(), kind="decided", about=about)
@@ -1546,6 +1570,14 @@ CACHED_MISTAKES = (
         "logit_fed_back",
         "the logit goes into the first layer's window. What has been drawn goes there, 0 or 1.",
         kept(fed=lambda pixel, logit: logit),
+    ),
+    *(
+        Mistake(
+            "signs_fed_back",
+            "the drawn pixel goes into the first layer's window as -1 or 1. These layers read it as it is, 0 or 1.",
+            kept(fed=lambda pixel, logit: 2 * pixel - 1, start=start),
+        )
+        for start in (0.0, -1.0)
     ),
     *drawing_mistakes(lambda draw: kept(draw=draw)),
     Mistake("reseeded", RESEEDED, lambda layers, shape, generator: sample_cached(layers, shape, seeded(0))),
