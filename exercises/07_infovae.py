@@ -162,10 +162,10 @@ with when_solved():
 #
 # Zero. What was found reads nearly 1 there, for two reasons: the cross term is taken off once instead of twice, and the
 # pairs of a point with itself count. With so little to hold it, an encoder goes where its codes resemble each other
-# least: the reading is lowest for codes of twice the prior's variance, and lower still further out. The bandwidth is the
-# third fault: `mean(2)` has divided by dim already, so the squared distance is divided by dim twice. A kernel that is
-# nearly 1 for every pair sees a mean that has moved, and next to nothing of a covariance, once the other two faults are
-# mended.
+# least: of the four readings that of twice the prior's variance is the lowest, and it falls on as codes spread further,
+# up to many times that. The bandwidth is the third fault: `mean(2)` has divided by dim already, so the squared distance
+# is divided by dim twice. A kernel that is nearly 1 for every pair sees a mean that has moved, and next to nothing of a
+# covariance, once the other two faults are mended.
 #
 # </details>
 
@@ -297,11 +297,11 @@ check("07.causality_leak", causality_leak)
 # `e`. One of them is well; each of the others has one of four diseases:
 #
 # - **collapsed**: the code says next to nothing, and nobody misses it, for the images are predicted as well without it;
-# - **over-regularised**: the code may say next to nothing, and it is missed: the images are predicted far worse than a
-#   decoder that has no code, but sees all earlier pixels, predicts them;
+# - **over-regularised**: the code may say next to nothing, and it is missed: the images are predicted far worse than by
+#   a decoder that has no code, and only sees earlier pixels;
 # - **leaking**: predictions look at pixels they must not see;
 # - **exploding**: every image has a code that is quite its own. The information is at its ceiling, and the images are
-#   predicted far worse, since the rate buys so little of that;
+#   predicted far worse, for such a code costs much more than it saves;
 # - **healthy**: none of these. The code speaks, and the images are predicted about as well as without it, or better.
 #
 # Measured on 250 test digits. The NLL stands on the models' cards (IWAE bound, 500 codes an image); the rest is measured
@@ -386,8 +386,8 @@ with when_solved():
     for letter in "abcde":
         about = card(f"lab/{letter}")
         arguments = about["arguments"]
-        sees = "all earlier pixels" if arguments["field"] is None else f"{arguments['field']} pixels"
-        mask = ", and its own" if about["builder"] == "leaking_vae" else ""
+        sees = "as far back as its depth reaches" if arguments["field"] is None else f"{arguments['field']} pixels"
+        mask = ", and each pixel itself" if about["builder"] == "leaking_vae" else ""
         word = diagnose(measure(f"lab/{letter}", test_digits))
         print(f"{letter}: {word:<17} {about['objective']}; z enters as {arguments['conditioning']}; sees {sees}{mask}")
 
