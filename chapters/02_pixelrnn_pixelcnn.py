@@ -491,8 +491,8 @@ show(
 # step for the wide filter, which hardly fades. (It pays in weights, about $4 n^2$ for each pair of maps.)
 #
 # And training may change all that. On digits it lifts every gradient by powers of ten, and the two LSTMs end *above* the
-# two PixelCNNs. An exception to note: the last pixel of a digit is nearly always blank, so this says that the way is open,
-# not that much travels on it.
+# two PixelCNNs. (A caution: the last pixel of a digit is nearly always blank, so this says that the way is open,
+# not that much travels on it.)
 #
 # A test with something to carry. Every pixel is a fair coin, but the last repeats the first. Only the last pixel counts
 # in the loss, and each network has 300 steps of 32 fresh pictures to find out. A whole bit is missing if it knows nothing
