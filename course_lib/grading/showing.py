@@ -58,6 +58,8 @@ def lines(value: Any, digits: int = 6) -> list[str]:
         return [line for part in value for line in lines(part, digits)]
     if isinstance(value, Other):
         return [value.name]
+    if isinstance(value, dict) and value:
+        return [f"{key}: {line}" for key, part in value.items() for line in lines(part, digits)]
     if not isinstance(value, Tensor):
         return [number(value, digits) if isinstance(value, (bool, int, float)) else repr(value)[:200]]
     if value.numel() == 0:

@@ -979,8 +979,8 @@ LEAK_MISTAKES = (
     ),
     Mistake(
         "nudged",
-        "the pixels are moved a little instead of flipped. These pictures are black and white, and a network may well "
-        "look at nothing else than on which side of a half a pixel lies.",
+        "nothing is ever found to move. Are the pixels moved a little instead of flipped? These pictures are black and "
+        "white, and a network may well look at nothing else than on which side of a half a pixel lies.",
         leak(flips=nudged),
     ),
     Mistake(
