@@ -13,6 +13,7 @@ from course_lib.experiments.chapter_06 import (
     PIXELS,
     TAUGHT,
     TRUE_INFORMATION,
+    Placed,
     best_account,
     chain_account,
     even_code,
@@ -63,7 +64,7 @@ def test_no_row_of_the_chapter_is_left_over_from_an_older_experiment():
     of_the_cheap = {row.key for row in own if row.command.split()[-1] in CHEAP}
     assert of_the_cheap == {key for name in CHEAP for key in measured_again(name)}
     rest = {name: sum(row.command.endswith(f" {name}") for row in own) for name in EXPERIMENTS if name not in CHEAP}
-    assert rest == {"06.bit": 8, "C09": 18, "06.prior": 3, "C18": 9, "C10.knob": 70}
+    assert rest == {"06.bit": 8, "C09": 18, "C17.placed": 1, "06.prior": 3, "C18": 9, "C10.knob": 70}
 
 
 def test_one_pixel_and_a_chain_are_best_left_silent_and_the_rest_is_the_formula():
@@ -141,25 +142,69 @@ def test_the_same_codes_are_read_with_less_distortion_and_fewer_stray_dots_by_a_
         one, other = result(f"C09.{better[0]}.{better[1]}"), result(f"C09.{worse[0]}.{worse[1]}")
         assert one.value + 3 * one.spread < other.value - 3 * other.spread
     assert ledger("C09.chain.rate") == ledger("C09.independent.rate")
+    assert abs(ledger("C09.chain.mean") - ledger("C09.independent.mean")) < 0.02
+    assert abs(ledger("C09.chain.off") - ledger("C09.independent.off")) < 0.3
+    sums = [ledger(f"C09.{name}.distortion") + ledger(f"C09.{name}.rate") for name in ("joint", "chain", "independent")]
+    assert sums == sorted(sums)
     assert ledger("C09.joint.rate") < ledger("C09.chain.rate") - 1
     assert ledger("C09.joint.off") > ledger("C09.chain.off") + 1
 
 
 def test_a_narrow_field_makes_the_code_speak_and_pays_for_it():
     assert ledger("C10.code.narrow.information") > 1.5 * ledger("C10.code.full.information")
-    assert ledger("C17.pays.narrow") > 5 > 1 > ledger("C17.pays.full")
-    for width in ("narrow", "full"):
-        pays = ledger(f"C17.alone.{width}.nll") - ledger(f"C17.code.{width}.loss")
-        assert ledger(f"C17.pays.{width}") == pytest.approx(pays, abs=2e-6)
+    without = {"narrow": "C17.placed.narrow.nll", "full": "C17.alone.full.nll"}
+    for width, key in without.items():
+        assert ledger(f"C17.pays.{width}") == pytest.approx(ledger(key) - ledger(f"C17.code.{width}.loss"), abs=2e-6)
         assert ledger(f"06.code.{width}.rate") + ledger(f"06.code.{width}.distortion") == pytest.approx(
             ledger(f"C17.code.{width}.loss"), abs=2e-6
         )
+    pays = result("C17.pays.narrow")
+    assert pays.value > 1 > 3 * pays.spread and abs(ledger("C17.pays.full")) < 0.3
+
+
+def test_most_of_what_separates_a_narrow_decoder_from_one_with_a_code_is_knowing_the_place():
+    assert ledger("C17.alone.narrow.nll") - ledger("C17.placed.narrow.nll") > 3
+    assert ledger("C17.placed.narrow.nll") < ledger("C18.narrow.beta4.distortion") + ledger("C18.narrow.beta4.rate")
+
+
+def test_a_placed_decoder_knows_places_and_no_code():
+    torch.manual_seed(0)
+    model = Placed(0)
+    x = binary_digits("test")[:2]
+    with torch.no_grad():
+        logits = model.decoder(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1)).flatten()
+        assert logits.unique().numel() > 32
+        wanted = -torch.nn.functional.binary_cross_entropy_with_logits(
+            logits.expand(2, 64), x.flatten(1), reduction="none"
+        )
+        torch.testing.assert_close(model.log_prob(x), wanted.sum(1))
+
+
+@pytest.mark.parametrize("objective", ["elbo", "infovae"])
+def test_the_knob_turns_information_and_nll_down(objective):
+    def rows(quantity):
+        return [result(f"C10.{objective}.field_{field}.{quantity}") for field in ("0", "1", "2", "4", "full")]
+
+    first, *_, last = rows("rate")
+    assert first.value - 3 * first.spread > last.value + 3 * last.spread
+    nll = [row.value for row in rows("nll_refitted_nats")]
+    assert nll == sorted(nll, reverse=True)
+    assert all(row.value > 2 for row in rows("information_lower"))
+
+
+def test_infovae_tells_more_than_the_elbo_at_every_field_and_reads_near_its_ceiling():
+    for field in ("0", "1", "2", "4", "full"):
+        elbo, other = (result(f"C10.{name}.field_{field}.information_lower") for name in ("elbo", "infovae"))
+        assert other.value - 3 * other.spread > elbo.value + 3 * elbo.spread
+        assert other.value < math.log(250) < ledger(f"C10.infovae.field_{field}.information_upper")
 
 
 def test_beta_moves_both_decoders_along_the_plane():
     for width in ("narrow", "full"):
         assert ledger(f"C18.{width}.beta0.25.rate") > ledger(f"06.code.{width}.rate") + 1
         assert ledger(f"C18.{width}.beta0.25.distortion") < ledger(f"06.code.{width}.distortion") - 0.5
+        quarter = ledger(f"C18.{width}.beta0.25.rate") + ledger(f"C18.{width}.beta0.25.distortion")
+        assert 3.5 < quarter - ledger(f"C17.code.{width}.loss") < 5
     assert ledger("C18.narrow.beta4.rate") < ledger("06.code.narrow.rate") - 1
 
 
