@@ -375,7 +375,7 @@ show(
 # field 0 all that two pixels share must go through $z$. At a field of 1 the neighbours see to it that strokes hang
 # together; at full field a digit is nearly complete without being announced. The NLL goes the same way: the strong
 # decoder is the better model. And at no field is the ELBO's code silent. How much is left at full field depends on the
-# rest, too: the smaller decoder, with two layers instead of four and trained on half as many digits, leaves about half.
+# rest, too: the smaller decoder, with two layers instead of four and batches half as large, leaves about half.
 #
 # Chapter 07's objective is drawn beside it for comparison. It tells more at every field; that it does not fall with the
 # field one cannot say. Its lower reading hardly falls, but lies under its ceiling, and the upper reading and the rate
@@ -419,10 +419,11 @@ for width, colour, words, betas in (
         places.append((ledger(f"{key}.rate"), ledger(f"{key}.distortion"), f"β = {beta:g}"))
     ax.plot(*list(zip(*(p for p in places if p[2][0] == "β"), strict=True))[:2], marker="o", color=colour, label=words)
     for rate, distortion, name in places:
-        above = name == "no code, no maps" or width == "narrow" and name != "no code"
-        ax.annotate(name, (rate, distortion), (6, 5 if above else -13), textcoords="offset points", color=colour)
+        ha, place = ("right", (-7, -4)) if name[0] == "n" else ("left", (6, 5) if width == "narrow" else (-12, -17))
+        ax.annotate(name, (rate, distortion), place, textcoords="offset points", color=colour, ha=ha)
         print(f"{words:11} {name:16} rate {rate:5.2f}  distortion {distortion:5.2f}  -ELBO {rate + distortion:5.2f}")
-ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-0.4, 16.5), ylim=(5, 27.5))
+ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-4.6, 16.5), ylim=(5, 27.5))
+ax.set_xticks(range(0, 17, 4))
 ax.set_title("A weak decoder has to speak; a strong one can choose")
 ax.legend()
 show(
@@ -445,7 +446,7 @@ show(
 # up again across the lines, by almost four and almost five nats: it tells more than the likelihood asks for.
 #
 # So where is "too strong a regulariser"? For a given decoder a smaller $\beta$ buys rate, true. But so does a weaker
-# decoder at $\beta = 1$, and there each nat of rate takes a nat of distortion off, but for the posterior gap. What the
+# decoder at $\beta = 1$, and there the rate is no waste: the last nat told takes just one nat of distortion off. What the
 # ELBO fixes is the sum. Where it is flat, the place on the line is left to the optimiser and to chance, and the spread
 # of the full field's rate shows it; whoever wants a certain rate has to say so.
 #
@@ -490,7 +491,8 @@ rows = [
 ]
 print(f"{'':23}   nll_0      nll  saved by z   posterior gap   the code pays   I(x;z)")
 for name, alone, account in rows:
-    print(f"{name:23} {alone:7.4f}  {account.nll:7.4f}     {alone - account.nll:7.4f}", end="")
+    saved = round(alone - account.nll, 4) + 0.0
+    print(f"{name:23} {alone:7.4f}  {account.nll:7.4f}     {saved:7.4f}", end="")
     print(f"         {account.posterior_gap:7.4f}         {alone - account.loss:7.4f}  {account.information:7.4f}")
 alone = {"narrow": ledger("C17.placed.narrow.nll"), "full": ledger("C17.alone.full.nll")}
 for width, words in (("narrow", "digits, field of 1"), ("full", "digits, full field")):
@@ -556,7 +558,7 @@ for words, loss, rate in (
 ):
     loss, rate = known[f"{loss}.narrow.loss"], known[f"{rate}.narrow.rate"]
     print(f"{words:8} -ELBO {loss.value:.2f} ± {loss.spread:.2f}, rate {rate.value:.2f} ± {rate.spread:.2f}")
-ax.set(xticks=range(5), ylabel="test NLL (nats per image)", ylim=(10, 29))
+ax.set(xticks=range(5), ylabel="test NLL (nats per image)", ylim=(0, 29))
 ax.set_xticklabels(names, fontsize=9)
 ax.set_title("What the field cannot see, maps and code have to tell")
 show(

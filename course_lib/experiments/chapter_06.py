@@ -66,10 +66,11 @@ CLAIMS = (
         "C18",
         "Codes are left unused because the regulariser is too strong.",
         "Half of it. A smaller beta makes codes speak, and so does a weaker decoder: in the one-bit world pixels "
-        "over beta are one number, exactly. But at beta = 1 the regulariser is not too strong: each nat of rate "
-        "comes back as a nat of distortion, but for the gap. The ELBO fixes their sum alone: with a full field no "
-        "code and a code of a nat or two cost the same within two tenths. A beta of 1/4 tells more than that and is "
-        "paid for: -ELBO rises by almost four nats with a field of 1, and by almost five with the full one.",
+        "over beta are one number, exactly. But at beta = 1 the regulariser is not too strong: the rate is repaid "
+        "in distortion, and what speech costs is the posterior gap alone. The ELBO fixes their sum alone: with a "
+        "full field no code and a code of a nat or two cost the same within two tenths. A beta of 1/4 tells more "
+        "than that and is paid for: -ELBO rises by almost four nats with a field of 1, and by almost five with the "
+        "full one.",
     ),
 )
 NATS = "nats per image"
