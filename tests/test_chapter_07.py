@@ -23,6 +23,7 @@ from course_lib.experiments.chapter_07 import (
     drawn_alike,
     learnt_adversary,
     live_vae,
+    mapped,
     misfit_of,
     missed,
     numbers,
@@ -30,11 +31,13 @@ from course_lib.experiments.chapter_07 import (
     readings,
     scaled_codes,
     sight,
+    small_vae,
     summed_nll,
 )
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.worlds import kernels
 from course_lib.measurement.worlds.quadrature import plane, solved_world
+from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.objectives.mmd import MMD, SCALES, mmd_squared, rbf_kernel
 from course_lib.zoo.recipes import binary_digits
 
@@ -210,3 +213,10 @@ def test_the_sum_over_the_plane_does_not_depend_on_its_step():
     vae, x = live_vae(OBJECTIVES["mmd"](), 0, steps=60), binary_digits("test")[:20]
     fine = -float(solved_world(vae, x, plane(8.0, 0.1)).log_prob().mean())
     assert summed_nll(vae, x) == pytest.approx(fine, abs=1e-4)
+
+
+def test_the_map_reads_codes_that_are_points_as_telling_every_image_apart():
+    vae = small_vae(0)
+    answer = vae.encode
+    vae.encode = lambda x: DiagonalGaussian(answer(x).mu, torch.full_like(answer(x).mu, -60.0))
+    assert mapped(vae)["information"] == pytest.approx(math.log(len(binary_digits("test"))), abs=0.05)

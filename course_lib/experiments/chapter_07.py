@@ -16,7 +16,7 @@ from course_lib.experiments import headline
 from course_lib.experiments.chapter_04 import random_tables
 from course_lib.experiments.seeds import SEEDS, over_seeds
 from course_lib.measurement.aggregate import aggregate
-from course_lib.measurement.codes import encode_all
+from course_lib.measurement.codes import POINT, encode_all
 from course_lib.measurement.information import information_of
 from course_lib.measurement.ledger import Claim, Result
 from course_lib.measurement.likelihood import distortion_per_image, iwae_nll
@@ -27,6 +27,7 @@ from course_lib.measurement.worlds.discrete import kl
 from course_lib.measurement.worlds.quadrature import plane, solved_world
 from course_lib.models.dense import DenseAutoregressive
 from course_lib.models.encoders import MLPEncoder
+from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.vae import VAE
 from course_lib.objectives.adversary import Adversary
 from course_lib.objectives.divergence import Divergence
@@ -104,17 +105,30 @@ def cell(alpha: float, lambd: float | None) -> str:
     return f"07.map.alpha{alpha:g}.{'least' if lambd is None else f'lambd{lambd:g}'}"
 
 
-def on_the_map() -> Iterator[Result]:
+def on_the_map(alphas: tuple[float, ...] = ALPHAS) -> Iterator[Result]:
     """Every place of the map, three seeds each, from a standing start."""
-    for alpha in ALPHAS:
+    for alpha in alphas:
         for lambd in LAMBDS:
             objective = InfoVAE(alpha, 1 - alpha if lambd is None else lambd)
-            found = [numbers(live_vae(objective, seed)) for seed in SEEDS]
+            found = [mapped(live_vae(objective, seed)) for seed in SEEDS]
             for name, (words, unit, least) in MAPPED.items():
                 values = [row[name] for row in found]
                 band, quantity = band_of(values, least), f"{words}, alpha = {alpha:g}, lambd = {objective.lambd:g}"
                 key = f"{cell(alpha, lambd)}.{name}"
                 yield over_seeds(key, quantity, values, band, unit=unit, hardware=hardware("cpu"))
+
+
+def mapped(vae: VAE, seed: int = 0) -> dict[str, float]:
+    """The three numbers of MAPPED. A code narrower than 1e-5, as alpha = 1 allows, is read as one of 1e-5."""
+    x, g = binary_digits("test"), torch.Generator().manual_seed(seed)
+    codes = encode_all(vae, x, g)
+    q = DiagonalGaussian(codes.q.mu, codes.q.log_var.clamp(min=POINT))
+    information = information_of(dataclasses.replace(codes, q=q, rate=q.kl_to_standard_normal())).lower
+    return {
+        "information": information,
+        "nll": summed_nll(vae, x),
+        "log_det": aggregate(codes, vae.prior, g).log_det_cov,
+    }
 
 
 def band_of(values: list[float], least: float) -> float:
@@ -339,7 +353,7 @@ CLAIMS = (
         "C21",
         "Matching only the aggregate lets single codes differ.",
         "True. In a solved world the aggregate is the prior exactly at every amount of information. On digits the "
-        "InfoVAE's aggregate is about as near to the prior as the ELBO's, and its code says several times as much.",
+        "InfoVAE's aggregate is about as near to the prior as the ELBO's, and its code says about three times as much.",
     ),
     Claim(
         "C22",
@@ -350,10 +364,10 @@ CLAIMS = (
     Claim(
         "C23",
         "InfoVAE makes autoregressive VAEs use their code, with no meaningful loss in reconstruction.",
-        "True, and more: distortion falls, since the code tells something; what can suffer is the likelihood. "
-        "The ELBO's code whispers here, it is not silent. Through InfoVAE's own q the bound reads the NLL too "
-        "high; through a q learnt anew most of the difference goes. A lower beta without a divergence speaks as "
-        "clearly, leaves the prior, and pays for it.",
+        "True here, in degree. On static MNIST the ELBO's code whispers, it is not silent, and each InfoVAE says "
+        "about four times as much. Distortion falls by some nats; the NLL through the encoder's own q, a bound that "
+        "is unkind to InfoVAE, moves by less than one. A lower beta without a divergence speaks as clearly, leaves "
+        "the prior, and costs several nats.",
     ),
 )
 EXPERIMENTS = {
