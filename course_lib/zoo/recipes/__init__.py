@@ -1,8 +1,14 @@
 """How each model of the zoo is built, from which data, and by which objective: all that is needed to train it again."""
 
-from course_lib.zoo.recipes import lab, pixelcnn_mnist, puzzle, vlae
+from course_lib.zoo.recipes import knob, lab, pixelcnn_mnist, puzzle, vlae
 from course_lib.zoo.recipes.recipe import BUILDERS, DIGITS_BINARISATION, Recipe, binary_digits
 
-RECIPES: dict[str, Recipe] = {**lab.RECIPES, **pixelcnn_mnist.RECIPES, **puzzle.RECIPES, **vlae.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **knob.RECIPES,
+    **lab.RECIPES,
+    **pixelcnn_mnist.RECIPES,
+    **puzzle.RECIPES,
+    **vlae.RECIPES,
+}
 
 __all__ = ["BUILDERS", "DIGITS_BINARISATION", "RECIPES", "Recipe", "binary_digits"]
