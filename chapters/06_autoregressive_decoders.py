@@ -367,7 +367,7 @@ show(
     fig,
     alt="Information against the decoder's field, a band from the lower to the upper reading for each objective. Under the "
     "ELBO it falls as the field grows, for both decoders, and does not reach zero. Under InfoVAE it falls as well and is "
-    "higher at every field; its lower reading lies close under the ceiling, a dotted line at 5.5 nats.",
+    "higher at every field; at small fields its lower reading is close to the ceiling, a dotted line at 5.5.",
 )
 
 # %% [markdown]
@@ -377,9 +377,9 @@ show(
 # decoder is the better model. And at no field is the ELBO's code silent. How much is left at full field depends on the
 # rest, too: the smaller decoder, with two layers instead of four and batches half as large, leaves about half.
 #
-# Chapter 07's objective is drawn beside it for comparison. It tells more at every field; that it does not fall with the
-# field one cannot say. Its lower reading hardly falls, but lies under its ceiling, and the upper reading and the rate
-# do fall. Why the lower one cannot help it is the last section's subject.
+# Chapter 07's objective is drawn beside it for comparison. It tells more at every field, and it does fall with the
+# field: the upper reading and the rate by several nats, the lower one by less than a nat, for at small fields it lies
+# close under its ceiling. Why it cannot help that is the last section's subject.
 #
 # ### One point, live
 #
