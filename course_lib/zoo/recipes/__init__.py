@@ -1,9 +1,10 @@
 """How each model of the zoo is built, from which data, and by which objective: all that is needed to train it again."""
 
-from course_lib.zoo.recipes import knob, lab, pixelcnn_mnist, puzzle, vlae
+from course_lib.zoo.recipes import headline, knob, lab, pixelcnn_mnist, puzzle, vlae
 from course_lib.zoo.recipes.recipe import BUILDERS, DIGITS_BINARISATION, Recipe, binary_digits
 
 RECIPES: dict[str, Recipe] = {
+    **headline.RECIPES,
     **knob.RECIPES,
     **lab.RECIPES,
     **pixelcnn_mnist.RECIPES,
