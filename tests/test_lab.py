@@ -33,9 +33,10 @@ def test_the_leaking_one_sees_itself_and_no_later_pixel():
     assert seen.max() == 3 * 8 + 4
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("ahead", [0, 1, 5])
-def test_the_leak_is_the_largest_change_of_a_logit(ahead):
-    weights = torch.arange(1.0, 65).view(1, 1, 8, 8)
+def test_the_leak_is_the_largest_change_of_a_logit_up_or_down(ahead, sign):
+    weights = sign * torch.arange(1.0, 65).view(1, 1, 8, 8)
     assert causality_leak(lambda x: (weights * x).flatten(1).roll(-ahead, 1).view(x.shape), X) == 64
 
 
