@@ -672,7 +672,7 @@ show(
 #
 # ### At other depths
 #
-# One decoder is one point. Here is a curve: one to eight layers after the first filter, a third of the steps, one seed.
+# One decoder is one point. Here is a curve: one to eight layers after the first filter, a quarter of the steps, one seed.
 # **Predict**: where does the ELBO's code say least?
 
 # %%
@@ -695,7 +695,7 @@ left.legend(fontsize=8.5)
 show(
     fig,
     alt="Information, left, and NLL, right, against the number of layers of the decoder, one to eight, for the ELBO and "
-    "InfoVAE with MMD, trained for a third of the headline's steps.",
+    "InfoVAE with MMD, trained for a quarter of the headline's steps.",
 )
 
 # %% [markdown]
