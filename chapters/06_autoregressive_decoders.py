@@ -422,7 +422,7 @@ for width, colour, words, betas in (
         ha, place = ("right", (-7, -4)) if name[0] == "n" else ("left", (6, 5) if width == "narrow" else (-12, -17))
         ax.annotate(name, (rate, distortion), place, textcoords="offset points", color=colour, ha=ha)
         print(f"{words:11} {name:16} rate {rate:5.2f}  distortion {distortion:5.2f}  -ELBO {rate + distortion:5.2f}")
-ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-4.6, 16.5), ylim=(5, 27.5))
+ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-6.2, 16.5), ylim=(5, 27.5))
 ax.set_xticks(range(0, 17, 4))
 ax.set_title("A weak decoder has to speak; a strong one can choose")
 ax.legend()
