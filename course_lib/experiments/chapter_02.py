@@ -65,7 +65,7 @@ CLAIMS = (
     ),
 )
 WINDOW, CENTRE = 21, (0, 10, 10)
-LIVE = Plan(steps=250, batch_size=64, learning_rate=8e-3, warm_up=20)
+LIVE = Plan(steps=150, batch_size=64, learning_rate=8e-3, warm_up=20)
 PEEK = Plan(steps=100, batch_size=64, learning_rate=4e-3, warm_up=20)
 
 
