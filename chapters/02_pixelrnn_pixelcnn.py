@@ -415,7 +415,7 @@ show(
 # A *sum* over pixels. Many programs take the mean, which divides by the number of pixels and goes unnoticed until
 # something else, such as the KL term of a VAE, is added to it.
 #
-# We train four small models for 250 steps each: plain and gated PixelCNN, Row LSTM and Diagonal BiLSTM, each with a first
+# We train four small models for 150 steps each: plain and gated PixelCNN, Row LSTM and Diagonal BiLSTM, each with a first
 # filter of 7 x 7, so that the last pixel sees the first in all of them. **Predict**: independent pixels and the peeking
 # network gave you two numbers. Where between them will an honest model land? And which of the four will win?
 
@@ -634,7 +634,7 @@ show(
 # do, because its patch also needs a *state*, which only the patches above it can compute. So two things make training
 # parallel: **every input is known**, and **no state is carried**. Nearness of the inputs is neither.
 #
-# Take away the first, and PixelCNN loses its advantage: drawing in parallel costs more than twice the nats of its own
+# Take away the first, and PixelCNN loses its advantage: drawing in parallel costs about twice the nats of its own
 # drawings in order. There the neighbour's pixels are not known yet, and no worker can be told.
 #
 # ## Drawing, one pixel at a time
