@@ -118,7 +118,7 @@ def test_training_lifts_every_gradient_and_the_lstms_most():
 
 
 class FromTheFirst(nn.Module):
-    """Every logit is the first pixel, scaled and shifted."""
+    """The last logit is the first pixel, shifted and scaled; all others are 0."""
 
     def __init__(self, scale, shift=0.0, side=4):
         super().__init__()
@@ -126,7 +126,8 @@ class FromTheFirst(nn.Module):
         self.image_shape = (1, side, side)
 
     def forward(self, x):
-        return (self.scale * (x[:, :, :1, :1] + self.shift)).expand_as(x)
+        last = nn.functional.pad(torch.ones(1, 1), (x.shape[3] - 1, 0, x.shape[2] - 1, 0))
+        return self.scale * (x[:, :, :1, :1] + self.shift) * last
 
 
 def test_the_gradient_of_a_known_slope_is_its_logarithm():
@@ -229,6 +230,13 @@ def test_one_pass_is_a_pass_for_each_pixel_unless_the_model_peeks(model):
     if isinstance(model, PixelCNN):
         with torch.no_grad():
             assert (one_at_a_time(open_the_masks(model), x) - model(x)).abs().max() > 1e-4
+
+
+def test_one_at_a_time_wipes_out_the_pixel_itself_and_all_that_follow():
+    x = torch.ones(1, 1, 2, 3)
+    assert torch.equal(one_at_a_time(nn.Identity(), x), torch.zeros_like(x))
+    counted = one_at_a_time(lambda known: known.sum().expand_as(known), x)
+    assert torch.equal(counted.flatten(), torch.arange(6.0))
 
 
 class InkWhere(nn.Module):
