@@ -277,7 +277,7 @@ def my_judge(z, prior, steps=300):
 
 torch.manual_seed(0)
 T = my_judge(scaled_codes(HALF, seed=2, n=4000), scaled_codes(1.0, seed=3, n=4000))
-print(f"my judge's E T on new codes: {float(T(scaled_codes(HALF, seed=4, n=4000)).mean()):.3f} nats")
+print(f"my judge's E T on new codes: {float(T(scaled_codes(HALF, seed=4, n=4000)).detach().mean()):.3f} nats")
 confirm("C22.adversary.exact", kernels.kl_scaled(DIM, HALF))
 library_judge = learnt_adversary(HALF, seed=0)
 confirm("C22.adversary.half", float(readings(library_judge, HALF, 40).mean()))

