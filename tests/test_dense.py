@@ -59,9 +59,7 @@ def test_drawings_have_the_frequencies_of_the_table():
     assert torch.allclose(shares.double(), decoder.log_prob(x).exp().detach(), atol=0.015)
 
 
-def test_colours_and_sizes_are_refused():
-    with pytest.raises(ValueError, match="black and white"):
-        DenseAutoregressive((3, 4, 4))
+def test_a_size_or_a_code_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="hidden"):
         DenseAutoregressive((1, 4, 4), hidden=0)
     with pytest.raises(ValueError, match="conditioned on a code"):
