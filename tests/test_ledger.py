@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,16 @@ def test_recording_replaces_one_row_and_leaves_the_others(copied):
     assert {k: v for k, v in after.items() if k != "C06.change"} == {
         k: v for k, v in before.items() if k != "C06.change"
     }
+
+
+def test_what_two_runs_record_at_once_is_all_there(copied):
+    def run(number):
+        for row in range(10):
+            record([Result(f"99.{number}.{row}", "", "as a test", 1.0, "nats")], path=Path(copied))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(4)))
+    assert {f"99.{number}.{row}" for number in range(4) for row in range(10)} <= set(results(Path(copied)))
 
 
 def test_the_claims_table_shows_claim_verdict_and_every_number():

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 LEDGER = Path(__file__).with_name("ledger.json")
 
 
@@ -82,14 +84,15 @@ def confirm(key: str, value: float, path: Path = LEDGER) -> None:
 
 def record(new: Sequence[Result], verdicts: Sequence[Claim] = (), path: Path = LEDGER) -> None:
     """Put results and verdicts into the ledger, replacing those of the same key. The file is never half-written."""
-    content = json.loads(path.read_text())
-    known = {row["id"]: row for row in content["claims"]} | {claim.id: asdict(claim) for claim in verdicts}
-    content["claims"] = [known[key] for key in sorted(known)]
-    rows = {row["key"]: row for row in content["results"]} | {entry.key: asdict(entry) for entry in new}
-    content["results"] = [rows[key] for key in sorted(rows)]
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with FileLock(path.with_suffix(".lock")):  # two runs at once would each write the other's rows away
+        content = json.loads(path.read_text())
+        known = {row["id"]: row for row in content["claims"]} | {claim.id: asdict(claim) for claim in verdicts}
+        content["claims"] = [known[key] for key in sorted(known)]
+        rows = {row["key"]: row for row in content["results"]} | {entry.key: asdict(entry) for entry in new}
+        content["results"] = [rows[key] for key in sorted(rows)]
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
 
 
 class ClaimsTable:
