@@ -240,6 +240,21 @@ def test_a_probe_reads_codes_of_any_size():
     assert probe_accuracy(VAE(Faint(2), None, 2), train, test).accuracy == 1
 
 
+def test_a_probe_of_drawn_codes_reads_only_what_the_noise_lets_through():
+    """A mean of 0 or m with noise of deviation 1: the best threshold is right with probability Phi(m / 2)."""
+
+    class Noisy(PixelsAsCode):
+        def forward(self, x):
+            q = super().forward(x)
+            return DiagonalGaussian(2.0 * q.mu, 0.0 * q.log_var)
+
+    train, test = (Split(x, x[:, 0, 0, 0].long()) for x in (coins(4000, 0, size=6), coins(4000, 1, size=6)))
+    vae = VAE(Noisy(1), None, 1)
+    assert probe_accuracy(vae, train, test).accuracy == 1
+    drawn = [probe_accuracy(vae, train, test, seeded(5)) for _ in range(2)]
+    assert drawn[0] == drawn[1] and abs(drawn[0].accuracy - 0.5 * (1 + math.erf(math.sqrt(0.5)))) < 0.02
+
+
 def test_a_probe_is_deterministic_and_does_not_mind_the_scale_of_the_code():
     train, test = labelled(200, 0), labelled(200, 1)
     vae = small_vae()

@@ -1,4 +1,4 @@
-"""Chapter 07's headline: one decoder and one budget on static MNIST, five objectives, three seeds."""
+"""Chapter 07's headline: one decoder and one budget on static MNIST, five objectives, three seeds; and other depths."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from course_lib.objectives.infovae import InfoVAE, beta_vae, elbo
 from course_lib.objectives.objective import Objective
 from course_lib.objectives.stein import Stein
 from course_lib.training.fit import Plan
-from course_lib.zoo.recipes.recipe import Recipe
+from course_lib.zoo.recipes.recipe import SEEDS, Recipe
 from course_lib.zoo.recipes.static_mnist import evaluate_vae_static_mnist, train_images
 
-CODE, SEEDS = 10, (0, 1, 2)
-DECODER = dict(width=16, depth=4, kernel=3, first_kernel=7)
+CODE, DEPTH, DEPTHS = 10, 4, (1, 2, 4, 8)
+DECODER = dict(width=16, kernel=3, first_kernel=7)
 
 
 def adversary() -> Adversary:
@@ -28,13 +28,13 @@ OBJECTIVES: dict[str, tuple[str, Callable[[], Objective]]] = {
 }
 
 
-def headline(objective: str, seed: int) -> Recipe:
-    """One objective of the five, from one seed."""
+def headline(objective: str, seed: int, depth: int = DEPTH) -> Recipe:
+    """One objective of the five, from one seed; `depth` layers after the first, each seeing one pixel further."""
     name, make = OBJECTIVES[objective]
     return Recipe(
-        purpose="chapter 07, the headline",
+        purpose="chapter 07, the headline" + ("" if depth == DEPTH else f" at depth {depth}"),
         builder="gated_vae",
-        arguments=dict(image_shape=(1, 28, 28), code_size=CODE, hidden=64, **DECODER),
+        arguments=dict(image_shape=(1, 28, 28), code_size=CODE, hidden=64, depth=depth, **DECODER),
         data="mnist_static, 50,000 training images",
         objective_name=name,
         objective=make,
@@ -44,4 +44,17 @@ def headline(objective: str, seed: int) -> Recipe:
     )
 
 
-RECIPES = {f"headline/{name}_{seed}": headline(name, seed) for name in OBJECTIVES for seed in SEEDS}
+def name_of(objective: str, seed: int, depth: int = DEPTH) -> str:
+    """The name in the zoo: headline/elbo_0, or depth/elbo_8_0 for another depth than the headline's."""
+    return f"headline/{objective}_{seed}" if depth == DEPTH else f"depth/{objective}_{depth}_{seed}"
+
+
+CURVE = ("elbo", "mmd")
+RECIPES = {name_of(name, seed): headline(name, seed) for name in OBJECTIVES for seed in SEEDS}
+RECIPES |= {
+    name_of(name, seed, depth): headline(name, seed, depth)
+    for depth in DEPTHS
+    if depth != DEPTH
+    for name in CURVE
+    for seed in SEEDS
+}

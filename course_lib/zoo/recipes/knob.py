@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from course_lib.measurement.likelihood import iwae_nll
 from course_lib.measurement.refit import refit
@@ -12,9 +11,9 @@ from course_lib.models.vae import VAE
 from course_lib.objectives.infovae import InfoVAE, elbo
 from course_lib.objectives.objective import Objective
 from course_lib.training.fit import Plan
-from course_lib.zoo.recipes.recipe import DIGITS_BINARISATION, Recipe, binary_digits
+from course_lib.zoo.recipes.recipe import DIGITS_BINARISATION, SEEDS, Recipe, binary_digits
 
-FIELDS, SEEDS, SAMPLES = (0, 1, 2, 4, None), (0, 1, 2), 200
+FIELDS, SAMPLES = (0, 1, 2, 4, None), 200
 DECODER = dict(width=16, depth=4, kernel=3, first_kernel=7, conditioning="maps")
 OBJECTIVES: dict[str, tuple[str, Callable[[], Objective]]] = {
     "elbo": ("ELBO", elbo),
@@ -41,14 +40,9 @@ def knob(objective: str, field: int | None, seed: int) -> Recipe:
         objective_name=name,
         objective=make,
         plan=Plan(steps=600, batch_size=128, seed=seed),
-        train_images=digits_for_training,
+        train_images=lambda: binary_digits("train"),
         evaluate=evaluate_digits,
     )
-
-
-def digits_for_training() -> Tensor:
-    """The training digits, black and white."""
-    return binary_digits("train")
 
 
 def field_name(field: int | None) -> str:

@@ -33,7 +33,7 @@ def leaking_vae(**arguments) -> VAE:
     return vae
 
 
-BUILDERS |= {"leaking_vae": leaking_vae, "GatedPixelCNN": GatedPixelCNN}
+BUILDERS["leaking_vae"] = leaking_vae
 
 
 def evaluate_lab(vae: VAE) -> dict[str, float]:

@@ -20,6 +20,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "gated_vae": gated_vae,
     "gated_vlae": gated_vlae,
 }
+SEEDS = (0, 1, 2)
 DIGITS_BINARISATION = f"ink above grey level {INK_LEVEL}"
 
 

@@ -10,13 +10,13 @@ from course_lib.objectives.infovae import elbo
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.objectives.warm_up import KLWarmUp
 from course_lib.training.fit import Loss, Plan
-from course_lib.zoo.recipes.recipe import DIGITS_BINARISATION, Recipe, binary_digits
+from course_lib.zoo.recipes.recipe import DIGITS_BINARISATION, SEEDS, Recipe, binary_digits
 
-SEEDS, NARROW = (0, 1, 2), 1
+NARROW = 1
 DECODER = dict(image_shape=(1, 8, 8), width=16, depth=2, kernel=5, first_kernel=7)
 CODE = dict(code_size=8, hidden=32, conditioning="maps")
 WARM_UP = 200
-BUILDERS = {
+KINDS = {
     "alone": ("GatedPixelCNN", {}, "maximum likelihood"),
     "code": ("gated_vae", CODE, "ELBO"),
     "warm": ("gated_vae", CODE, f"ELBO, the rate's weight grows over {WARM_UP} steps"),
@@ -47,8 +47,8 @@ def objective_of(step: str) -> Loss:
 
 
 def step_to_vlae(step: str, field: int | None, seed: int) -> Recipe:
-    """One step, a key of BUILDERS, with the decoder's filters cut to the field."""
-    builder, arguments, objective_name = BUILDERS[step]
+    """One step, a key of KINDS, with the decoder's filters cut to the field."""
+    builder, arguments, objective_name = KINDS[step]
     return Recipe(
         purpose=f"chapter 06, {step}: a step to the variational lossy autoencoder",
         builder=builder,
@@ -67,5 +67,5 @@ def name_of(step: str, field: int | None, seed: int) -> str:
     return f"vlae/{step}_{'full' if field is None else 'narrow'}_{seed}"
 
 
-STEPS = tuple((step, NARROW) for step in BUILDERS) + (("alone", None), ("code", None))
+STEPS = tuple((step, NARROW) for step in KINDS) + (("alone", None), ("code", None))
 RECIPES = {name_of(step, field, seed): step_to_vlae(step, field, seed) for step, field in STEPS for seed in SEEDS}
