@@ -31,6 +31,7 @@ from course_lib.experiments.chapter_02 import (
     patched_model,
     patchwise,
     remember,
+    straight_up,
 )
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.receptive_field import field_by_gradient, is_past
@@ -106,6 +107,48 @@ def test_untrained_the_plain_stack_forgets_more_than_either_lstm(side):
     assert start("small", side) < min(start("row", side), start("diagonal", side)) - 0.5
 
 
+@pytest.mark.parametrize("name", ["small", "gated", "row", "diagonal"])
+def test_what_is_lost_per_row_is_the_slope_of_the_ledger_s_rows(name):
+    for way in ("start", "up"):
+        near, far = (result(f"C04.{way}.{name}.{side}").value for side in ("04", "28"))
+        assert chapter_02.lost_per_row(way, name) == pytest.approx((near - far) / 24, abs=1e-9)
+
+
+def test_the_diagonal_has_twice_the_steps_and_loses_least_from_corner_to_corner():
+    lost = {name: chapter_02.lost_per_row("start", name) for name in ("small", "gated", "row", "diagonal")}
+    assert lost["diagonal"] + 0.2 < min(lost["gated"], lost["row"]) and max(lost, key=lost.get) == "small"
+
+
+def test_straight_up_the_row_lstm_loses_least_of_the_long_ways_and_the_diagonal_more_than_the_gated():
+    lost = {name: chapter_02.lost_per_row("up", name) for name in ("small", "gated", "row", "diagonal")}
+    assert lost["row"] + 0.4 < lost["gated"] < lost["diagonal"] - 0.2 < lost["small"]
+
+
+class FromAbove(nn.Module):
+    """The logit in the middle of the last row is a multiple of the pixel above it in the first; all others are 0."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side = side
+
+    def forward(self, x):
+        logits = torch.zeros_like(x)
+        logits[:, :, -1, self.side // 2] = 1e-3 * x[:, :, 0, self.side // 2]
+        return logits
+
+
+@pytest.mark.parametrize("side", [4, 5])
+def test_straight_up_is_from_the_last_row_to_the_first_in_the_middle_column(side):
+    assert straight_up(FromAbove(side), torch.rand(3, 1, side, side)) == pytest.approx(-3, abs=1e-6)
+
+
+def test_the_tables_of_the_claims_hold_the_ends_and_no_row_of_them_is_lost():
+    rows = [row for row in results().values() if row.claim in ("C04", "C05")]
+    sides = {kind: {row.key[-2:] for row in rows if f".{kind}." in row.key} for kind in ("start", "up", "bit", "ms")}
+    assert sides == {"start": {"28"}, "up": {"28"}, "bit": {"08"}, "ms": {"08", "64"}}
+    assert {row.key[-5:] for row in rows if "digits" in row.key} == {"after"}
+
+
 def digits(name, when):
     return result(f"C04.digits.{name}.{when}")
 
@@ -163,6 +206,17 @@ def test_over_eight_rows_the_bit_arrives_by_the_wide_filter_alone():
     assert result("C04.bit.small.04").value > 0.95
 
 
+def test_where_the_gradient_begins_as_a_hundred_thousandth_the_bit_is_lost_but_for_one_run():
+    rows = [(name, side) for side in REMEMBERED_OVER for name in carriers(side)]
+    missing = {pair: result("C04.bit.{}.{:02d}".format(*pair)) for pair in rows}
+    faint = {(name, side): start(name, side) < -5 for name, side in rows}
+    assert all(missing[pair].value < 0.05 for pair in rows if not faint[pair])
+    lost = {pair for pair in rows if faint[pair]} - {("gated", 6)}
+    assert all(missing[pair].value > 0.99 and missing[pair].spread < 0.01 for pair in lost)
+    odd = missing["gated", 6]
+    assert odd.value == pytest.approx(2 / 3, abs=0.01) and odd.spread == pytest.approx(3**-0.5, abs=0.01)
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_steps_that_wait_rows_diagonals_and_a_number_of_layers(side):
     waits = {name: result(f"C05.steps.{name}.{side:02d}").value for name in TIMED}
@@ -207,6 +261,29 @@ def test_a_halo_narrower_than_the_field_does_not(halo):
     model, x = patched_model("pixelcnn", 0), random_picture(16, 16)
     with torch.no_grad():
         assert (patchwise(model, x, 8, halo)[0] - model(x)).abs().max() > 1e-7
+
+
+def test_patches_are_exact_where_the_halo_holds_the_field_with_a_state_or_without():
+    off = {key: result(f"C08.{key}").value for key in chapter_02.PATCHWISE}
+    assert off["halo"] == off["far.full"] == off["row.full"] == 0
+    assert min(off["bare"], off["far"], off["row"]) > 1e-3
+
+
+@pytest.mark.parametrize(("name", "field"), [("pixelcnn", 4), ("far", 8)])
+def test_the_fields_of_the_patched_models_are_what_they_are_called(name, field):
+    x = random_picture(16, 16)
+    seen = field_by_gradient(patched_model(name, 0), x, (0, 12, 8))[0] > 0
+    rows, columns = seen.nonzero(as_tuple=True)
+    assert rows.min() == 12 - field and columns.min() == 8 - field
+
+
+def test_differences_are_of_one_network_with_itself_and_one_for_each_seed():
+    x = random_picture(16, 16)
+    assert chapter_02.off_the_whole("far", x, lambda model: model(x)) == [0.0] * len(SEEDS)
+    first = chapter_02.off_the_whole("far", x, lambda model: torch.zeros_like(x))
+    with torch.no_grad():
+        assert first == [pytest.approx(float(patched_model("far", s)(x).abs().max()), abs=1e-8) for s in SEEDS]
+    assert chapter_02.off_by_patches("row", x, 4) != chapter_02.off_by_patches("row", x, 0)
 
 
 def test_a_row_lstm_s_patches_want_all_rows_above():
