@@ -67,7 +67,8 @@ check("02.raster_mask", raster_mask)
 # <details><summary>Before you write: an answer</summary>
 #
 # 4 of 9, and 12 of 25: half of all entries but the middle one, $(k^2 - 1) / 2$. With A in every layer, every layer
-# takes at least one step back: after two of them the pixel next door is out of sight, after ten the nine nearest.
+# takes at least one step back: after two of them the pixel next door is out of sight, after ten the nine nearest in its
+# row, and others with them.
 #
 # </details>
 
@@ -110,13 +111,22 @@ def masked_conv2d(
 check("02.masked_conv2d", masked_conv2d)
 
 # %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# Three of the nine: from red to green, from red to blue, from green to blue. As `weight[out, in]` they are `[1, 0]`,
+# `[2, 0]` and `[2, 1]`. Kind B adds the three on the diagonal.
+#
+# </details>
+
+# %% [markdown]
 # ## 3. Two stacks, and a gate
 #
 # Difficulty 3 of 5 · 3 points · 20 minutes
 #
 # However deep, a stack of masked convolutions never sees a part of the upper right. The cure is to give the past two
 # halves, and each its own stack of features: **vertical**, $v$, hears of the rows above, full rows with no mask at all,
-# and **horizontal**, $h$, hears of its own row to the left. What $v$ knows is handed to $h$, never the other way:
+# and **horizontal**, $h$, hears of its own row to the left. What $v$ knows is handed to $h$, never the other way, and
+# before the gate: $a$ is handed over, not $v'$:
 #
 # $$a = V * v, \qquad b = H * h + L\, a, \qquad v' = \mathrm{gate}(a), \qquad h' = \mathrm{gate}(b) .$$
 #
@@ -130,7 +140,7 @@ check("02.masked_conv2d", masked_conv2d)
 # | $H$, of size 1 × t, at column $j$ sees the columns | $j-t, \dots, j-1$ | $j-t+1, \dots, j$ |
 #
 # $L$ is a matrix that mixes the maps at each pixel (a convolution of size 1 × 1). Every filter makes $2c$ maps, and the
-# gate makes $c$ of them: the first half is a signal, the second half says how much of it goes through,
+# gate makes $c$ of them: the first half is a signal, the second half a door, which says how much of it goes through,
 #
 # $$\mathrm{gate}(y) = \tanh(y_{\text{first half}}) \cdot \sigma(y_{\text{second half}}) .$$
 #
@@ -196,7 +206,7 @@ def diagonal_scan(
 
     step(x, above, left) takes three tensors [batch, channels, n] and gives the states of n pixels at once; n may be
     any number. It is the slow part: height + width - 1 calls are enough, and one more is refused with a RuntimeError.
-    step(0, 0, 0) = 0. All of x's dtype.
+    step(0, 0, 0) = 0, so that filling, such as that of a skewed picture, stays 0. All states have x's dtype.
     """
     raise NotImplementedError("your code here")
 
@@ -230,14 +240,21 @@ def sample(
     """Draws binary images: x_i ~ Bernoulli(sigmoid(l_i)), pixel after pixel in raster order.
 
     `model(x)` gives logits of the shape of x; the logit of a pixel depends on the pixels before it alone. `shape` is
-    (batch, 1, height, width), and one call of the model for each pixel is expected to serve the whole batch. All chance
-    comes from `generator`: the same seed gives the same images. Returns float32, zeros and ones.
+    (batch, 1, height, width), and one call of the model for each pixel can serve the whole batch. All chance comes
+    from `generator`: the same seed gives the same images. Returns float32, zeros and ones.
     """
     raise NotImplementedError("your code here")
 
 
 # %% nbgrader={"grade": true, "grade_id": "02-sample-check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 check("02.sample", sample)
+
+# %% [markdown]
+# <details><summary>Before you write: an answer</summary>
+#
+# 784 times: once for each pixel. And 784 times for 100 pictures as well: they go through the model side by side.
+#
+# </details>
 
 # %% [markdown]
 # ## 6. A sampler that remembers
@@ -379,7 +396,7 @@ with when_solved():
     print(ways[0, 0].int().numpy())
     print(f"{len(steps)} steps for {corner.numel()} pixels\n")
 
-    torch.manual_seed(2)
+    torch.manual_seed(4)
     layers = [Layer(1, 4, 5), Layer(4, 4, 3), Layer(4, 1, 3)]
     for name, draw, shape in (("plain", sample, (1, 1, 1, 28)), ("remembering", sample_cached, (1, 28))):
         Layer.calls = 0

@@ -190,6 +190,23 @@ def conv_colours_everywhere(x, weight, bias, kind, colours):
     return plain_conv(x, weight * full, bias)
 
 
+def conv_later_colours_nowhere(x, weight, bias, kind, colours):
+    """Right at the centre, but an earlier pixel's later colours are hidden too, in kind A as in kind B."""
+    out, into, k, _ = weight.shape
+    full = torch.zeros_like(weight)
+    for o in range(out):
+        for i in range(into):
+            ours, theirs = o * colours // out, i * colours // into
+            if theirs <= ours:
+                full[o, i] = by_rule(past, k).to(weight.dtype) + centre_of(k, ours, theirs, kind).to(weight.dtype)
+    return plain_conv(x, weight * full, bias)
+
+
+def conv_by_division(x, weight, bias, kind, colours):
+    """Map j taken for colour j // colours."""
+    return conv(rightly, colour=lambda channel, n: channel // colours)(x, weight, bias, kind, colours)
+
+
 def conv_unmasked(x, weight, bias, kind, colours):
     return plain_conv(x, weight, bias)
 
@@ -232,6 +249,8 @@ CONV_WRONG = [
     (conv(lambda ours, theirs, kind: theirs <= ours), "always_b"),
     (conv(lambda ours, theirs, kind: kind == "B"), "colours_ignored"),
     (conv_colours_everywhere, "colours_everywhere"),
+    (conv_later_colours_nowhere, "colours_everywhere"),
+    (conv_by_division, "colours_without_groups"),
     (conv(lambda ours, theirs, kind: rightly(theirs, ours, kind)), "colours_reversed"),
     (conv_interleaved, "colours_interleaved"),
     (conv(rightly, colour=lambda channel, n: channel), "channels_for_colours"),
@@ -354,6 +373,34 @@ def gated_with_a_row_too_many(v, h, vertical, horizontal, link, kind):
     return half_gates(a), half_gates(own + F.conv2d(a, link))
 
 
+def gated_shifted_and_cropped(v, h, vertical, horizontal, link, kind):
+    """The picture moved down by hand, and the filter moved up once more by its padding."""
+    lag, side = int(kind == "A"), vertical.shape[3] // 2
+    down = torch.zeros_like(v)
+    down[:, :, lag:] = v[:, :, : v.shape[2] - lag]
+    a = F.conv2d(F.pad(down, (side, side, vertical.shape[2] - 1 + lag, -lag)), vertical)
+    b = seen_by(h, horizontal, 0, lag) + F.conv2d(a, link)
+    return half_gates(a), half_gates(b)
+
+
+def gated_two_to_the_left(v, h, vertical, horizontal, link, kind):
+    lag = int(kind == "A")
+    a = seen_by(v, vertical, lag, -(vertical.shape[3] // 2))
+    b = seen_by(h, horizontal, 0, 2 * lag) + F.conv2d(a, link)
+    return half_gates(a), half_gates(b)
+
+
+def gated_doubled(v, h, vertical, horizontal, link, kind):
+    """The link gets v', twice over so that its maps are enough."""
+    lag = int(kind == "A")
+    up = half_gates(seen_by(v, vertical, lag, -(vertical.shape[3] // 2)))
+    return up, half_gates(seen_by(h, horizontal, 0, lag) + F.conv2d(torch.cat([up, up], dim=1), link))
+
+
+def by_halves(y):
+    return torch.split(y, y.shape[1] // 2, dim=1)
+
+
 def gated_and_added(v, h, *rest):
     up, out = gated_by_taps(v, h, *rest)
     return up, h + out
@@ -370,6 +417,13 @@ GATED_WRONG = [
     (layer(ahead=(1, 0)), "rows_below_visible"),
     (layer(ahead=(0, 1)), "right_visible"),
     (layer(side=0), "blind_spot"),
+    (gated_shifted_and_cropped, "vertical_too_high"),
+    (gated_two_to_the_left, "horizontal_too_far_left"),
+    (gated_doubled, "link_after_gate"),
+    (layer(join=lambda a, own, link: (a + own, own + F.conv2d(a, link))), "own_row_in_vertical"),
+    (layer(join=lambda a, own, link: (a + own + F.conv2d(a, link), own + F.conv2d(a, link))), "own_row_in_vertical"),
+    (layer(gate=lambda y: by_halves(y)[0].tanh() * by_halves(y)[0].sigmoid()), "one_half_twice"),
+    (layer(gate=lambda y: by_halves(y)[1].tanh() * by_halves(y)[1].sigmoid()), "one_half_twice"),
     (layer(join=lambda a, own, link: (a, own)), "link_forgotten"),
     (gated_after, "link_after_gate"),
     (layer(join=lambda a, own, link: (a + F.conv2d(own, link), own)), "link_backwards"),
@@ -481,6 +535,24 @@ def scan_diagonal_pixel_by_pixel(x, step):
     return s
 
 
+def scan_square(side):
+    """A skewed scan that knows one side of the picture."""
+
+    def answer(x, step):
+        n = x.shape[side]
+        s = torch.zeros(x.shape[0], x.shape[1], x.shape[2] + 1, x.shape[3] + 1, dtype=x.dtype)
+        for t in range(2 * n - 1):
+            rows = [i for i in range(n) if 0 <= t - i < n]
+            columns = [t - i for i in rows]
+            above, left = s[:, :, rows][..., [c + 1 for c in columns]], s[:, :, [r + 1 for r in rows]][..., columns]
+            above, left = torch.diagonal(above, 0, 2, 3), torch.diagonal(left, 0, 2, 3)
+            new = step(x[:, :, rows, columns], above, left)
+            s[:, :, [r + 1 for r in rows], [c + 1 for c in columns]] = new
+        return s[:, :, 1:, 1:]
+
+    return answer
+
+
 def rows_at_once(x, step):
     above, rows = torch.zeros_like(x[:, :, 0]), []
     for row in x.unbind(2):
@@ -525,6 +597,8 @@ SCAN_WRONG = [
     (scan_with(end=lambda height, width: max(height, width)), "last_diagonals_missing"),
     (scan_with(end=lambda height, width: 2 * height - 1), "square_assumed"),
     (scan_with(end=lambda height, width: 2 * width - 1), "square_assumed"),
+    (scan_square(2), "square_assumed"),
+    (scan_square(3), "square_assumed"),
     (scan_with(crop=False), "margin_left"),
     (from_upper_right, "from_the_right"),
     (still_skewed, "left_skewed"),
@@ -587,6 +661,22 @@ def all_at_once(model, shape, generator):
     return x
 
 
+def indices_exchanged(model, shape, generator):
+    x = torch.zeros(shape)
+    for i in range(shape[2]):
+        for j in range(shape[3]):
+            x[:, 0, j, i] = coin(model(x)[:, 0, j, i], generator)
+    return x
+
+
+def all_anew(model, shape, generator):
+    x = torch.zeros(shape)
+    for _ in range(shape[2]):
+        for _ in range(shape[3]):
+            x = (torch.rand(shape, generator=generator) < model(x).sigmoid()).float()
+    return x
+
+
 def a_row_at_a_time(model, shape, generator):
     x = torch.zeros(shape)
     for i in range(shape[2]):
@@ -641,6 +731,8 @@ SAMPLE_WRONG = [
     (lambda *a: by_uniform_numbers(*a) > 0, "dtype"),
     (loop(coin, order=lambda s: [(i, j) for j in range(s[3]) for i in range(s[2])]), "column_order"),
     (loop(coin, order=lambda s: [(i, j) for i in range(s[3]) for j in range(s[2])]), "sides_swapped"),
+    (indices_exchanged, "sides_swapped"),
+    (all_anew, "redrawn"),
     (loop(coin, order=lambda s: [(i, j) for i in range(s[2] - 1) for j in range(s[3] - 1)]), "last_skipped"),
     (loop(coin, order=lambda s: [(i, j) for i in range(1, s[2]) for j in range(1, s[3])]), "first_skipped"),
     (loop(lambda logits, g: logits.sigmoid().round()), "thresholded"),

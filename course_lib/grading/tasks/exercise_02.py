@@ -1,5 +1,6 @@
 """Exercise 02: masks, a masked convolution, the two gated stacks, a scan along diagonals, and two samplers."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -319,6 +320,12 @@ def colours_everywhere(out: int, into: int, k: int, kind: str, colours: int) -> 
     return mask_a(k) * centre + (mask_b(k) - mask_a(k)) * centre
 
 
+def later_colours_hidden(out: int, into: int, k: int, kind: str, colours: int) -> Tensor:
+    """The rule of B applied to earlier pixels, in either kind."""
+    later = ordered(groups(out, colours), groups(into, colours), "B").float()[:, :, None, None]
+    return visible(out, into, k, kind, colours) * later
+
+
 def in_place(x: Tensor, weight: Tensor, bias: Tensor, kind: str, colours: int) -> Tensor:
     weight *= visible(*weight.shape[:3], kind, colours).to(weight.dtype)
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
@@ -366,6 +373,10 @@ def conv_cases(generator: torch.Generator) -> Iterator[Case]:
     for kind in "AB":
         ones = torch.ones(3, 3, 1, 1).double()
         yield case(pixel, ones, torch.zeros(3).double(), kind, 3, about="one pixel: red 1, green 10, blue 100")
+    pair = torch.tensor([[1.0, 100.0], [10.0, 1000.0]], dtype=torch.float64).reshape(1, 2, 1, 2)
+    for kind in "AB":
+        ones, about = torch.ones(2, 2, 3, 3).double(), "two pixels, and two colours only: red 1, 100, green 10, 1000"
+        yield case(pair, ones, torch.zeros(2).double(), kind, 2, about=about)
     for kind in "AB":
         yield conv_case(generator, kind, 1, (2, 2, 3), (1, 3, 4), about="grey, two maps in and two out")
         yield conv_case(
@@ -419,11 +430,14 @@ CONV_MISTAKES = (
         "the red of its own pixel even in A, and red may not see the green even in B.",
         convolved(plain(lambda kind: kind == "B")),
     ),
-    Mistake(
-        "colours_everywhere",
-        "the order of the colours is applied to the whole past. It matters at the centre alone: of an earlier pixel, "
-        "every colour is known.",
-        convolved(colours_everywhere),
+    *(
+        Mistake(
+            "colours_everywhere",
+            "the order of the colours is applied to the whole past. It matters at the centre alone: of an earlier "
+            "pixel, every colour is known.",
+            convolved(mask),
+        )
+        for mask in (colours_everywhere, later_colours_hidden)
     ),
     Mistake(
         "colours_reversed",
@@ -451,6 +465,18 @@ CONV_MISTAKES = (
         "the colours take turns: maps 0, 3, 6 belong to red. The contract has them in contiguous groups: of six maps, "
         "0 and 1 belong to red.",
         convolved(at_centre(lambda o, i, kind, c: ordered(torch.arange(o) % c, torch.arange(i) % c, kind))),
+    ),
+    *(
+        Mistake(
+            "colours_without_groups",
+            "the colour of a map is not that of the contract: of n maps, map j belongs to colour j * colours // n. "
+            "Dividing j by the number of colours fits only where each colour happens to have that many maps.",
+            convolved(at_centre(lambda o, i, kind, c, of=of: ordered(of(o, c), of(i, c), kind))),
+        )
+        for of in (
+            lambda n, colours: torch.arange(n) // colours,
+            lambda n, colours: (torch.arange(n) // colours).clamp(max=colours - 1),
+        )
     ),
     Mistake(
         "channels_for_colours",
@@ -607,6 +633,16 @@ def columns_kept(h: Tensor, weight: Tensor, kind: str) -> Tensor:
     return F.conv2d(F.pad(h, (weight.shape[3] - int(kind == "B"), 0)), weight)
 
 
+def moved_twice(v: Tensor, weight: Tensor, kind: str) -> Tensor:
+    """The vertical filter, for kind A two rows too high in place of one."""
+    v = F.pad(v, (0, 0, 1, -1)) if kind == "A" else v
+    return rows_above(v, weight, kind)
+
+
+def moved_twice_left(h: Tensor, weight: Tensor, kind: str) -> Tensor:
+    return own_row(F.pad(h, (1, -1)) if kind == "A" else h, weight, kind)
+
+
 def turned(step):
     return lambda x, weight, kind: step(x, weight.flip(2, 3), kind)
 
@@ -683,6 +719,18 @@ GATED_MISTAKES = (
         "kind A is treated like kind B: both filters reach what they should stop short of, the row itself and the "
         "pixel itself. In the first layer v and h are the picture, so a logit would see its own pixel.",
         two_stacks(as_kind(rows_above, ALWAYS_B), as_kind(own_row, ALWAYS_B)),
+    ),
+    Mistake(
+        "vertical_too_high",
+        "kind A, the vertical stack: the filter is moved up by two rows, and misses the row just above. One row of "
+        "zeros more than for kind B moves it by one; leaving out the last row that comes out is part of the same move.",
+        two_stacks(up=moved_twice),
+    ),
+    Mistake(
+        "horizontal_too_far_left",
+        "kind A, the horizontal stack: the filter is moved to the left by two, and misses the pixel next door. One "
+        "column of zeros more than for kind B moves it by one; leaving out the last column is part of the same move.",
+        two_stacks(across=moved_twice_left),
     ),
     Mistake("vertical_shifted_always", VERTICAL_DRIFT, two_stacks(up=as_kind(rows_above, ALWAYS_A))),
     Mistake("horizontal_shifted_always", HORIZONTAL_DRIFT, two_stacks(across=as_kind(own_row, ALWAYS_A))),
@@ -761,6 +809,27 @@ GATED_MISTAKES = (
         "c, and v has not been through the vertical filter.",
         two_stacks(join=lambda a, own, link: (a, own + F.conv2d(gate(a), link))),
     ),
+    *(
+        Mistake(
+            "link_after_gate",
+            "the link is given what has been through the gate, doubled so that it fits. It takes all 2c maps of a, "
+            "before the gate.",
+            two_stacks(join=lambda a, own, link, twice=twice: (a, own + F.conv2d(twice(gate(a)), link))),
+        )
+        for twice in (lambda y: y.repeat(1, 2, 1, 1), lambda y: y.repeat_interleave(2, 1))
+    ),
+    *(
+        Mistake(
+            "own_row_in_vertical",
+            "what the horizontal stack knows is added to a. The link runs one way: the vertical stack is to hear of "
+            "the rows above alone.",
+            two_stacks(join=join),
+        )
+        for join in (
+            lambda a, own, link: (a + own, own + F.conv2d(a, link)),
+            lambda a, own, link: (a + own + F.conv2d(a, link), own + F.conv2d(a, link)),
+        )
+    ),
     Mistake(
         "link_backwards",
         "the link runs from the horizontal stack to the vertical one. The horizontal one may hear of everything the "
@@ -833,6 +902,8 @@ GATED_MISTAKES = (
             ("tanh_twice", "both halves go through a tanh.", lambda a, b: a.tanh() * b.tanh()),
             ("added", "the two halves are added.", lambda a, b: a.tanh() + b.sigmoid()),
             ("signal_only", "the door is missing: the second half is not used.", lambda a, b: a.tanh()),
+            ("one_half_twice", "the first half is used twice.", lambda a, b: a.tanh() * a.sigmoid()),
+            ("one_half_twice", "the second half is used twice.", lambda a, b: b.tanh() * b.sigmoid()),
             ("relu", "a ReLU stands in the place of the tanh.", lambda a, b: a.relu() * b.sigmoid()),
             ("not_gated", "the two halves are multiplied as they are.", lambda a, b: a * b),
         )
@@ -914,6 +985,21 @@ def scan_cases(generator: torch.Generator) -> Iterator[Case]:
         mix = torch.randn(3, channels, channels, generator=generator, dtype=torch.float64)
         x = torch.randn(batch, channels, height, width, generator=generator, dtype=torch.float64)
         yield case(x, steps(mix, height, width), about="x, above and left are mixed by a matrix each")
+
+
+def as_square(side: int):
+    """diagonal_scan with one side of the picture for both."""
+
+    def answer(x: Tensor, step) -> Tensor:
+        n = x.shape[side]
+        states = F.pad(torch.zeros_like(x), (1, 0, 1, 0))
+        for t in range(2 * n - 1):
+            i = diagonal(t, n, n)
+            j = t - i
+            states[:, :, i + 1, j + 1] = step(x[:, :, i, j], states[:, :, i, j + 1], states[:, :, i + 1, j])
+        return states[:, :, 1:, 1:]
+
+    return answer
 
 
 def pixel_by_pixel(x: Tensor, step) -> Tensor:
@@ -1044,6 +1130,14 @@ SCAN_MISTAKES = (
             lambda height, width: width,
         )
     ),
+    *(
+        Mistake(
+            "square_assumed",
+            "the picture is taken to be square: one of its sides serves for both. Height and width are two numbers.",
+            as_square(side),
+        )
+        for side in (2, 3)
+    ),
     Mistake(
         "from_the_right",
         "this scan comes from the upper right: it reads the neighbour on the right. A Diagonal BiLSTM has one of those "
@@ -1135,7 +1229,7 @@ def compare_samples(case: Case, output: Any, expected: Any) -> str | None:
     if case.kind == "decided":
         return binary(output, expected) or compare(case, output, expected)
     if case.kind == "frequencies":
-        return binary(output, expected) or frequencies(output, expected)
+        return binary(output, expected) or frequencies(case, output, expected)
     said = [binary(got, want) for got, want in zip(output, expected, strict=True)]
     return next(filter(None, said), None) or repeats(output, expected)
 
@@ -1150,7 +1244,7 @@ def binary(output: Any, expected: Tensor) -> str | None:
     return None if bool(((output == 0) | (output == 1)).all()) else "a sample holds values other than 0 and 1"
 
 
-def frequencies(output: Tensor, expected: Tensor) -> str | None:
+def frequencies(case: Case, output: Tensor, expected: Tensor) -> str | None:
     """Means of pixels and of products of two pixels, within six standard errors of the difference of two samples.
 
     The batches are small, so that a loop over the images is in time too; so each mean has a standard error of its own.
@@ -1162,12 +1256,34 @@ def frequencies(output: Tensor, expected: Tensor) -> str | None:
     alone = excess.diagonal()
     if alone.max() > 0:
         i = int(alone.argmax())
-        return f"pixel {place_of(i, output)} is 1 in {got[i, i]:.0%} of the samples, and should be in {want[i, i]:.0%}"
+        often = f"is 1 in {got[i, i]:.0%} of the samples, and should be 1 with probability {chances(case)[i]:.2f}"
+        return f"pixel {place_of(i, output)} {often}"
     if excess.max() > 0:
         i, j = divmod(int(excess.argmax()), len(excess))
         a, b = (place_of(k, output) for k in (i, j))
         return f"pixels {a} and {b} each have the right frequency, and do not go together as the model says"
     return None
+
+
+def chances(case: Case) -> Tensor:
+    """The probability of 1 for each pixel of a small picture, by all pictures that there are."""
+    model, shape = case.calls[0][0], case.calls[0][1][1:]
+    pictures = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * math.prod(shape)).reshape(-1, *shape)
+    logits = told(model.build(), pictures) if model.kind == "layers" else model.build()(pictures)
+    p = F.logsigmoid((2 * pictures - 1) * logits).double().flatten(1).sum(1).exp()
+    return p @ pictures.double().flatten(1)
+
+
+def told(layers, rows: Tensor) -> Tensor:
+    """The logits of given rows, by the sampler that is made to draw them."""
+    logits = []
+
+    def draw(logit: Tensor, _: None) -> Tensor:
+        logits.append(logit)
+        return rows[:, len(logits) - 1]
+
+    kept(draw=draw)(layers, tuple(rows.shape), None)
+    return torch.stack(logits, 1)
 
 
 def place_of(pixel: int, images: Tensor) -> list[int]:
@@ -1226,6 +1342,13 @@ def first_image_only(model, shape: tuple[int, ...], generator: torch.Generator) 
     x = torch.zeros(shape)
     for i, j in pixels(shape):
         x[0, 0, i, j] = bernoulli(model(x)[0, 0, i, j], generator)
+    return x
+
+
+def redrawn(model, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    x = torch.zeros(shape)
+    for _ in pixels(shape):
+        x = bernoulli(model(x), generator)
     return x
 
 
@@ -1351,6 +1474,18 @@ SAMPLE_MISTAKES = (
         filled(order=lambda shape: [(i, j) for i in range(shape[3]) for j in range(shape[2])]),
     ),
     Mistake(
+        "sides_swapped",
+        "row and column are exchanged in the indices: a picture is indexed [image, channel, row, column]. In a square "
+        "one that draws column after column, and in another one it runs over the edge.",
+        filled(order=lambda shape: [(j, i) for i, j in pixels(shape)]),
+    ),
+    Mistake(
+        "redrawn",
+        "the whole picture is drawn anew at every step, so a pixel that others were drawn from does not stay. Each "
+        "pixel is drawn once, and then holds.",
+        redrawn,
+    ),
+    Mistake(
         "last_skipped",
         "the last row and the last column are never drawn: range(n) already stops before n.",
         filled(order=lambda shape: [(i, j) for i, j in pixels(shape) if i < shape[2] - 1 and j < shape[3] - 1]),
@@ -1454,6 +1589,18 @@ def decided_stack(generator: torch.Generator, shape: tuple[int, int], sizes: Seq
             return stack
 
 
+def rules(stack: Model) -> str:
+    """What two layers of one channel and two taps say, to be followed by hand."""
+    said = []
+    for i in range(2):
+        (older, newer), bias = (
+            (stack.tensors[f"weight{i}"] / 50).flatten().tolist(),
+            float(stack.tensors[f"bias{i}"]) / 50,
+        )
+        said.append(f"layer {i} says {'40 ' if i else ''}sign({older:g} older {newer:+g} newest {bias:+g})")
+    return ", ".join(said)
+
+
 def row_of(answer, stack: Model, shape: tuple[int, int]) -> Tensor:
     return answer(stack.build(), shape, seeded(0))
 
@@ -1472,10 +1619,12 @@ def cached_cases(generator: torch.Generator) -> Iterator[Case]:
     about = "one layer of one tap, which says the opposite of the last pixel: 1, 0, 1, 0"
     yield case(alternating(4), (1, 4), seed(), kind="decided", about=about)
     decided = "the logits are 40 or -40: every pixel is decided by the earlier ones"
-    for shape, sizes in (((1, 12), ((1, 2, 2), (2, 1, 2))), ((2, 16), ((1, 3, 3), (3, 2, 2), (2, 1, 3)))):
-        taps = ", ".join(str(size[2]) for size in sizes)
-        about = f"{len(sizes)} layers of {taps} taps; {decided}"
-        yield case(decided_stack(generator, shape, sizes), shape, seed(), kind="decided", about=about)
+    shape, sizes = (1, 9), ((1, 1, 2), (1, 1, 2))
+    stack = decided_stack(generator, shape, sizes)
+    yield case(stack, shape, seed(), kind="decided", about=rules(stack))
+    shape, sizes = (2, 16), ((1, 3, 3), (3, 2, 2), (2, 1, 3))
+    about = f"3 layers of 3, 2, 3 taps and 1, 3, 2 channels; {decided}"
+    yield case(decided_stack(generator, shape, sizes), shape, seed(), kind="decided", about=about)
     about = "each pixel tends to be like the two before it"
     yield case(sticky_stack(4), (1000, 4), seed(), kind="frequencies", about=about)
     first, other = seed(), seed()
@@ -1632,7 +1781,7 @@ TASKS = (
             "j * colours // n, where n counts the channels on that side. Then conv2d(x, weight * mask, bias) "
             "with k // 2 "
             "rows and columns of zeros on each side.",
-            "out, into, k, _ = weight.shape\nmask = mask_a(k).repeat(out, into, 1, 1)\n"
+            "out, into, k, _ = weight.shape\nmask = raster_mask('A', k).repeat(out, into, 1, 1)\n"
             "colour_out = torch.arange(out) * colours // out\ncolour_in = ...\n"
             "seen = colour_in[None, :] ... colour_out[:, None]\nmask[:, :, k // 2, k // 2] = seen.float()\n"
             "return F.conv2d(x, ..., bias, padding=...)",
