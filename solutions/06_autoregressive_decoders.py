@@ -56,6 +56,7 @@ from course_lib.grading import check, hint, when_solved
 # $$\text{map}_m(\text{row}, \text{column}) = \sum_c z_c\, \text{paint}[c, m, \text{row}, \text{column}] .$$
 #
 # One convolution looks at all of it, image and maps. The image has a future that must not be seen. Have the maps?
+# (Chapter 06's maps have a constant besides, which tells a place without any code. Here a code of 0 paints nothing.)
 # (Source of the maps: van den Oord et al. 2016, arXiv 1606.05328, equation 5.)
 #
 # **Before you write:** suppose mask A is laid over all channels alike. Which pixel sees nothing of the code at all?
@@ -160,7 +161,7 @@ check("06.one_bit", one_bit, strict=True)
 # %% [markdown]
 # ## 3. The information meter
 #
-# Difficulty 3 of 5 · 2 points · 15 minutes
+# Difficulty 3 of 5 · 2 points · 10 minutes
 #
 # Each of $N$ images has drawn a code from its own posterior, $z_i \sim q(z \mid x_i)$, and a table holds how probable
 # each code is under every posterior: $\log q(z_i \mid x_j)$ in row $i$, column $j$. What does a code tell?
@@ -212,7 +213,7 @@ check("06.information", information, strict=True)
 # <details><summary>Before you write: an answer</summary>
 #
 # The size of the batch: $\log 50 = 3.91$. All four codes tell 50 images apart, and so each of them tells 3.91 nats *or
-# more*. How much more, 50 images cannot say. Such a column has been published.
+# more*. How much more, 50 images cannot say.
 #
 # </details>
 
@@ -239,7 +240,7 @@ def read_plane(
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """(bound, aggregate gap, dominated, chosen) of models of one data set, all measured in nats per image.
 
-    bound: what the average NLL, -log p(x), is at most. Aggregate gap: KL(q(z), p(z)), what is left of the rate when
+    bound: what the average NLL, -log p(x), of each model is at most. Aggregate gap: KL(q(z), p(z)), what is left of the rate when
     the information is taken from it. dominated: a boolean tensor, True for a model where some other has no higher rate
     and no higher distortion, and one of the two strictly lower. chosen: the number, from 0, of the model with the
     least distortion + beta rate; no two models tie for it.
@@ -274,7 +275,7 @@ check("06.read_plane", read_plane, strict=True)
 # %% [markdown]
 # ## 5. Bits back
 #
-# Difficulty 3 of 5 · 2 points · 10 minutes
+# Difficulty 3 of 5 · 2 points · 15 minutes
 #
 # A sender has a pile of random bits, which the receiver is to get as well, and a chain of images to send. For each
 # image in turn the sender
@@ -401,27 +402,31 @@ def on_grid(mean: float, sd: float) -> Float[Tensor, " codes"]:
 with when_solved():
     pairs = [(0.0, 1.0), *((m / 20, s / 20) for m in range(8, 34) for s in range(4, 20))]
     tables = [torch.stack([on_grid(-mu, s), on_grid(mu, s)]) for mu, s in pairs]
-    print("pixels   independent: loss   information   autoregressive: loss, of the empty code and of the best")
+    rows = []
     for pixels in (1, 2, 10, 100):
         losses = [float(sum(one_bit(pixels, q, on_grid(0, 1), False))) for q in tables]
         together = [float(sum(one_bit(pixels, q, on_grid(0, 1), True))) for q in tables]
         left_open = one_bit(1, tables[losses.index(min(losses))], on_grid(0, 1), False)[0]
         told = abs(math.log(2) - float(left_open))
-        print(f"{pixels:6} {min(losses):19.3f} {told:13.3f} {together[0]:24.3f} {min(together):22.3f}")
+        rows.append(f"{pixels:6} {min(losses):19.3f} {told:13.3f} {together[0]:24.3f} {min(together):22.3f}")
+    print("pixels   independent: loss   information   autoregressive: loss, of the empty code and of the best")
+    print("\n".join(rows))
 
 # %% [markdown]
 # <details><summary>What the numbers say</summary>
 #
 # From two pixels on a code pays for independent pixels, and the more pixels there are the more it tells, up to $\log 2
 # = 0.693$. Their number plays the part of $1/\beta$. The autoregressive decoder is at $\log 2$ with an empty code
-# whatever their number is, and no code on the grid improves on that.
+# whatever their number is, and no code on the grid improves on that. (Chapter 06's losses lie a little lower: there the
+# best pair is searched for, here it is taken from a grid of pairs.)
 #
 # </details>
 
 # %% [markdown]
 # Now real digits of 8 × 8 pixels, black and white. `first_layer` is the only layer of the decoder that looks around;
 # after it come two layers that work on each pixel by itself. So its kernel is the knob: with a kernel of size 1 a
-# pixel sees the code alone, with one of size 7 the code and the past within three rows and columns.
+# pixel sees the code alone, with one of size 7 the code and the past within three rows and columns: a field of 0 and
+# one of 3, in the words of chapter 06.
 #
 # **Predict:** what does the larger kernel do to the distortion, the rate and the information? And which of the three
 # follows $\beta = 4$, which makes the rate four times as dear?
@@ -544,7 +549,8 @@ with when_solved():
 #
 # The narrow ones stay at $\log N$, however many images there are: saturated. Their upper bound is far off, and so all
 # that is known is that they tell $\log N$ or more. The trained ones bend away from $\log N$, and their bounds close
-# in: here the number of images suffices, and the meter has measured something.
+# in from both sides, the upper one falling: it leaves out the image's own posterior, and among few others hardly any
+# comes near. Here the number of images suffices, and the meter has measured something.
 #
 # </details>
 

@@ -126,6 +126,40 @@ def read_as(change):
     return answer
 
 
+def right_ajar(k):
+    """The centre and the rows below are hidden, and nothing else."""
+    mask = rows_below_hidden(k)
+    mask[k // 2, k // 2] = 0
+    return mask
+
+
+def rows_below_hidden(k):
+    return (torch.arange(k)[:, None] <= k // 2).float().repeat(1, k)
+
+
+def below_ajar(k):
+    mask = torch.ones(k, k)
+    mask[k // 2, k // 2 :] = 0
+    return mask
+
+
+def but_the_centre(k):
+    mask = torch.ones(k, k)
+    mask[k // 2, k // 2] = 0
+    return mask
+
+
+def on_outputs(inputs):
+    """mask[0, inputs] where mask[:, 0] is meant."""
+
+    def answer(x, z, weight, paint):
+        mask = torch.ones_like(weight)
+        mask[0, inputs] = raster(weight.shape[-1]).to(weight.dtype)
+        return F.conv2d(torch.cat([x, maps_of(z, paint)], 1), weight * mask, padding=weight.shape[-1] // 2)
+
+    return answer
+
+
 LAYER_WRONG = [
     (conditioned(masks(raster, raster)), "code_through_the_mask"),
     (by_library, "code_through_the_mask"),
@@ -160,6 +194,18 @@ LAYER_WRONG = [
     (read_as(lambda z, paint: maps_of(z.detach(), paint)), "gradients_cut"),
     (read_as(lambda z, paint: maps_of(z, paint.detach())), "gradients_cut"),
     (padded_for_three, "padding_fixed"),
+    (conditioned(masks(lambda k: 1 - raster(k))), "future_for_past"),
+    (conditioned(masks(lambda k: raster(k).T)), "columns_for_rows"),
+    (conditioned(masks(right_ajar)), "future_seen_in_part"),
+    (conditioned(masks(below_ajar)), "future_seen_in_part"),
+    (conditioned(masks(but_the_centre)), "future_seen_in_part"),
+    (conditioned(masks(rows_below_hidden)), "future_seen_in_part"),
+    (conditioned(masks(lambda k: raster(k, True), lambda k: raster(k, True))), "mask_b_everywhere"),
+    (conditioned(masks(right_ajar, right_ajar)), "code_through_the_mask"),
+    (on_outputs(slice(None)), "mask_of_one_output"),
+    (on_outputs(0), "mask_of_one_output"),
+    (read_as(lambda z, paint: paint.sum(0).repeat(len(z), 1, 1, 1)), "code_not_multiplied"),
+    (read_as(lambda z, paint: (z[:, :, None, None, None] * paint).mean(1)), "mean_over_the_code"),
 ]
 
 
@@ -293,6 +339,16 @@ ONE_BIT_WRONG = [
     (bit_with_xlogy, "unused_code"),
     (bit_with_small(1e-12), "added_before_log"),
     (bit_with_small(1e-8), "added_before_log"),
+    (
+        bit(lambda q, prior: entropy(q.mean(0)) - entropy(q).mean(), charged=lambda n, flag: 1),
+        "information_for_distortion",
+    ),
+    (bit(rate=lambda n, q, prior: -torch.xlogy(q.mean(0), prior).sum()), "rate_without_entropy"),
+    (bit(rate=lambda n, q, prior: -entropy(q).mean()), "rate_without_prior"),
+    (
+        lambda n, q, f, flag: (bit_by_loops(n, q, f, flag)[0], 0.0 if flag else cost(q, f).mean()),
+        "rate_only_of_the_independent",
+    ),
     (lambda *given: sum(bit_by_entropies(*given)), "sum_returned"),
     (lambda *given: tuple(reversed(bit_by_entropies(*given))), "exchanged"),
     (lambda *given: tuple(value / math.log(2) for value in bit_by_entropies(*given)), "bits"),
@@ -399,6 +455,22 @@ def changed(make):
     return lambda log_q: make(*meter_by_copy(log_q))
 
 
+def blanked(log_q):
+    """Densities with 0 on the diagonal, by a product."""
+    return log_q.exp() * (1 - torch.eye(len(log_q), dtype=log_q.dtype))
+
+
+def upper_where_finite(log_q):
+    low, _, top = meter_by_shape(log_q)
+    values = log_q.diagonal() - without(log_q).logsumexp(1) + math.log(len(log_q) - 1)
+    return low, values[torch.isfinite(values)].mean(), top
+
+
+def meter_with_an_assert(log_q):
+    assert log_q.shape[0] >= 2, "more images, please"
+    return meter_by_copy(log_q)
+
+
 INFORMATION_WRONG = [
     (lambda log_q: meter_by_shape(log_q.T), "wrong_axis"),
     (
@@ -454,6 +526,9 @@ INFORMATION_WRONG = [
     (changed(lambda low, high, top: (torch.relu(low), torch.relu(high), top)), "cut_off_at_zero"),
     (measured(upper=lambda log_q, own, n: own - without(log_q).logsumexp(0) + math.log(n - 1)), "wrong_axis"),
     (measured(lambda log_q, own, n: log_q.log_softmax(0).diagonal() + math.log(n)), "wrong_axis"),
+    (measured(upper=lambda log_q, own, n: own - blanked(log_q).mean(1).log() - math.log(n / (n - 1))), "underflow"),
+    (upper_where_finite, "infinity_left_out"),
+    (meter_with_an_assert, "assert_for_error"),
 ]
 
 
@@ -522,6 +597,18 @@ def strict_check(rate, distortion, information, beta):
     return plane_by_axes(rate, distortion, information, beta)
 
 
+def refusing(rule, error=ValueError):
+    """Right, but for when it refuses, or with which exception."""
+
+    def answer(rate, distortion, information, beta):
+        if rule(rate, information):
+            raise error("information above the rate")
+        _, _, worse, chosen = plane_by_axes(rate, distortion, torch.zeros_like(rate), beta)
+        return distortion + rate, rate - information, worse, chosen
+
+    return answer
+
+
 PLANE_WRONG = [
     (read(lambda r, d, i, beta: i + d, None, None, None), "information_for_rate_in_the_bound"),
     (read(lambda r, d, i, beta: beta * r + d, None, None, None), "beta_in_the_bound"),
@@ -561,6 +648,18 @@ PLANE_WRONG = [
     (read(None, None, None, lambda r, d, i, b: r.argmin()), "least_rate_chosen"),
     (read(None, None, None, lambda r, d, i, b: d.argmin()), "least_distortion_chosen"),
     (strict_check, "chance_refused"),
+    (refusing(lambda r, i: (i - r > 0.3).any()), "too_much_for_chance"),
+    (refusing(lambda r, i: (i > 1.1 * r).any()), "too_much_for_chance"),
+    (refusing(lambda r, i: ((r - i).abs() > 0.1).any()), "gap_refused"),
+    (refusing(lambda r, i: (i > r + 0.1).any(), AssertionError), "assert_for_error"),
+    (
+        read(None, None, lambda r, d, i, b: (d[None] < d[:, None]).any(1) & (r[None] <= r[:, None]).any(1), None),
+        "dominated_by_two",
+    ),
+    (read(None, None, lambda r, d, i, b: (d > d.min()) & (r > r.min()), None), "dominated_by_two"),
+    (read(None, None, lambda r, d, i, b: plane_by_axes(r, d, r, b)[2].float(), None), "dominated_as_numbers"),
+    (read(lambda r, d, i, b: (r + d).min(), None, None, None), "bound_of_all"),
+    (read(lambda r, d, i, b: (r + d).mean(), None, None, None), "bound_of_all"),
 ]
 
 
@@ -641,6 +740,14 @@ BITS_BACK_WRONG = [
     (lambda *given: pile_by_loop(*given)[::-1], "exchanged"),
     (balance(lambda put, taken: (put - taken) * math.log(2)), "nats"),
     (balance(needed=lambda put, taken: torch.relu(shortfalls(put, taken)[-1])), "last_image_only"),
+    (balance(needed=lambda put, taken: (taken - torch.cumsum(put - taken, 0)).max()), "looked_at_after_the_put"),
+    (balance(needed=lambda p, t: torch.relu((t - torch.cumsum(p - t, 0)).max())), "looked_at_after_the_put"),
+    (balance(needed=lambda put, taken: torch.cumsum(put - taken, 0).min().abs()), "lowest_between_images"),
+    (balance(needed=lambda put, taken: torch.cumsum(taken - put, 0).max()), "lowest_between_images"),
+    (balance(lambda put, taken: torch.relu(put - taken)), "net_cut_off"),
+    (balance(needed=lambda put, taken: torch.ceil(shortfalls(put, taken).max())), "bits_rounded"),
+    (balance(lambda put, taken: torch.ceil(put) - torch.ceil(taken)), "bits_rounded"),
+    (lambda p, ll, q: (p + ll - q, pile_by_loop(p, ll, q)[1]), "elbo_for_length"),
     (lambda p, ll, q: (-torch.log2(p.exp() * ll.exp() / q.exp()), pile_by_loop(p, ll, q)[1]), "probabilities_formed"),
 ]
 
@@ -744,6 +851,18 @@ FLOW_WRONG = [
     (turned(lambda z, b, s, n: n((z - b) / s.exp()) - s), "numbers_left"),
     (turned(lambda z, b, s, n: right_flow(z, b, s, n) / math.log(2)), "bits"),
     (lambda *tensors: flow_by_normal(*(t.detach() for t in tensors)), "gradients_cut"),
+    (turned(lambda z, b, s, n: (n(z - b / s.exp()) - s).sum(1)), "shift_alone_divided"),
+    (turned(lambda z, b, s, n: n(z - b).sum(1)), "scale_forgotten"),
+    (turned(lambda z, b, s, n: right_flow(z, b, torch.clamp(s, -3, 3), n)), "log_scale_cut_off"),
+    (turned(lambda z, b, s, n: right_flow(z, b, s.clamp(max=5), n)), "log_scale_cut_off"),
+    (turned(lambda z, b, s, n: right_flow(z, b, s.clamp(min=-10), n)), "log_scale_cut_off"),
+    (turned(lambda z, b, s, n: (n((z - b) / (s.exp() + 1e-6)) - s).sum(1)), "added_to_the_scale"),
+    (turned(lambda z, b, s, n: right_flow(z, b, (s.exp() + 1e-8).log(), n)), "added_to_the_scale"),
+    (
+        turned(lambda z, b, s, n: (-0.5 * ((z - b) / s.exp()) ** 2 - math.log(2 * math.pi) - s).sum(1)),
+        "constant_whole",
+    ),
+    (turned(lambda z, b, s, n: (n((z - b) / s.exp()) - s).sum(0)), "summed_over_the_batch"),
 ]
 
 RIGHT = {

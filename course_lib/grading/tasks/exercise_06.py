@@ -100,11 +100,17 @@ def first_layer_cases(generator: torch.Generator) -> Iterator[Case]:
     dot[0, 0, 1, 1] = 1
     yield case(dot, 0 * one, counted, 0 * dot, about="one pixel of ink and a code of 0: who sees that pixel?")
     yield case(0 * dot, one, counted, dot, about="no ink, and the code paints one place: who sees that place?")
-    for sizes in ((1, 1, 1, 1, 3, 4, 3), (2, 3, 2, 2, 4, 3, 3), (3, 2, 3, 2, 3, 5, 5), (2, 2, 1, 3, 2, 3, 1)):
+    for sizes in (
+        (1, 1, 1, 1, 2, 2, 1),
+        (1, 1, 1, 1, 3, 4, 3),
+        (2, 3, 2, 2, 4, 3, 3),
+        (3, 2, 3, 2, 3, 5, 5),
+        (2, 2, 1, 3, 2, 3, 1),
+    ):
         yield case(*layer_tensors(generator, *sizes))
     single = (t.float() for t in layer_tensors(generator, 2, 2, 2, 1, 4, 4, 3))
     yield case(*single, about="in float32")
-    x, z, weight, paint = layer_tensors(generator, 2, 2, 2, 1, 3, 4, 3)
+    x, z, weight, paint = layer_tensors(generator, 1, 2, 1, 1, 2, 2, 3)
     about = "the gradients of the sum of all outputs: without them nothing can be trained"
     yield case(x, Leaf(z), Leaf(weight), Leaf(paint), about=about)
 
@@ -132,6 +138,35 @@ def upside_down(k: int) -> Tensor:
 
 def centre_only(k: int) -> Tensor:
     return up_to_centre(k) - before_centre(k)
+
+
+def by_columns(k: int) -> Tensor:
+    """Raster order of another script: column after column."""
+    return before_centre(k).T
+
+
+def right_open(k: int) -> Tensor:
+    """Above the centre, and the whole row of the centre but itself."""
+    return before_centre(k) + right_of_centre(k)
+
+
+def below_open(k: int) -> Tensor:
+    return before_centre(k) + (torch.arange(k) > k // 2).double()[:, None]
+
+
+def right_of_centre(k: int) -> Tensor:
+    return (1 - up_to_centre(k)) * (torch.arange(k) == k // 2)[:, None]
+
+
+def mask_of_one_output(inputs: slice) -> Callable:
+    """The mask lies on the first output in place of the first input."""
+
+    def answer(x: Tensor, z: Tensor, weight: Tensor, paint: Tensor) -> Tensor:
+        k, mask = weight.shape[-1], torch.ones_like(weight)
+        mask[0, inputs] = before_centre(k).to(weight.dtype)
+        return F.conv2d(torch.cat([x, painted(z, paint)], 1), weight * mask, padding=k // 2)
+
+    return answer
 
 
 def maps_before_image(masked: int) -> Callable:
@@ -207,7 +242,58 @@ LAYER_MISTAKES = (
         "the mask lies on the wrong channels: the maps are masked, and of the image everything is seen." + LEAKS,
         layer(everything, before_centre),
     ),
-    Mistake("future_for_past", "the mask shows what comes after the centre, and hides the past.", layer(upside_down)),
+    *(
+        Mistake("future_for_past", "the mask shows what comes after the centre, and hides the past.", layer(shown))
+        for shown in (upside_down, lambda k: 1 - before_centre(k))
+    ),
+    Mistake(
+        "columns_for_rows",
+        "the mask goes column by column: rows and columns are exchanged. Raster order goes row by row.",
+        layer(by_columns),
+    ),
+    *(
+        Mistake(
+            "future_seen_in_part", f"{part} is still seen. All of that comes later in raster order." + LEAKS, answer
+        )
+        for part, answer in (
+            ("what lies to the right of the centre in its own row", layer(right_open)),
+            ("what lies in the rows below the centre", layer(below_open)),
+            ("all but the centre: what lies to its right and below", layer(lambda k: 1 - centre_only(k))),
+            ("the centre, and what lies to its right,", layer(lambda k: up_to_centre(k) + right_of_centre(k))),
+        )
+    ),
+    Mistake(
+        "mask_b_everywhere",
+        "mask B lies over all channels: of the image a pixel sees itself, and of the maps only what comes before it "
+        "and its own place. The image needs mask A; z is no pixel, and its maps need no mask.",
+        layer(up_to_centre, up_to_centre),
+    ),
+    Mistake(
+        "code_through_the_mask",
+        "the code goes through a mask with the image, and that mask leaves the right-hand side of the centre's row "
+        "open. z is known before the first pixel, so its channels need no mask; the image's pixels on the right come "
+        "later.",
+        layer(right_open, right_open),
+    ),
+    *(
+        Mistake(
+            "mask_of_one_output",
+            "the mask lies on the wrong axis: on output 0, where input 0 is meant. The weights are [out, inputs, k, "
+            "k], and every output sees the image through input 0.",
+            mask_of_one_output(inputs),
+        )
+        for inputs in (slice(None), slice(1))
+    ),
+    Mistake(
+        "code_not_multiplied",
+        "the maps are the same for every z: paint is summed over the numbers of the code, and z does not come in.",
+        layer(paint_with=lambda z, paint: painted(torch.ones_like(z), paint)),
+    ),
+    Mistake(
+        "mean_over_the_code",
+        "the maps are a mean over the numbers of the code. They are a sum.",
+        layer(paint_with=lambda z, paint: painted(z, paint) / len(paint)),
+    ),
     Mistake(
         "own_row_hidden",
         "the mask hides the whole row of the centre, the pixels on the left with it. They are past too.",
@@ -531,6 +617,27 @@ BIT_MISTAKES = (
         of_bit(lambda n, q, prior, _: n * told(q)),
     ),
     Mistake(
+        "information_for_distortion",
+        "the first number is I(x;z), what the code tells. The distortion is what it leaves open, log 2 less that, and "
+        "independent pixels pay it each.",
+        of_bit(lambda n, q, prior, _: told(q)),
+    ),
+    Mistake(
+        "rate_without_entropy",
+        "the rate is -E log p(z) alone, a cross-entropy. A KL divergence compares: log q(z|x) - log p(z).",
+        of_bit(rate=lambda n, q, prior: mean_of(q / 2, -prior.log())),
+    ),
+    Mistake(
+        "rate_without_prior",
+        "the rate is E log q(z|x) alone: the prior is missing. A KL divergence compares: log q(z|x) - log p(z).",
+        of_bit(rate=lambda n, q, prior: mean_of(q / 2, q.log())),
+    ),
+    Mistake(
+        "rate_only_of_the_independent",
+        "the autoregressive decoder's rate is 0. The rate is the encoder's: what the code costs, whoever reads it.",
+        lambda pixels, q, prior, flag: (one_bit(pixels, q, prior, flag)[0], rate_of(q, prior) * (not flag)),
+    ),
+    Mistake(
         "closed_form_split",
         "the two add up to the right loss, and neither is what was asked for: log 2 + (n - 1) H(x|z) is no distortion, "
         "and KL(q(z), p(z)) no rate. The rate pays for the information too.",
@@ -706,6 +813,28 @@ def probabilities(shift: Callable[[Tensor], Any] = lambda log_q: 0.0, eps: float
     return meter(lambda log_q: one(log_q, True), lambda log_q: one(log_q, False))
 
 
+def density_emptied(log_q: Tensor) -> Tensor:
+    """The upper gain by densities, of which the image's own is multiplied by 0."""
+    others = log_q.exp() * (1 - torch.eye(len(log_q), dtype=log_q.dtype))
+    return own_of(log_q) - (others.sum(1) / (len(log_q) - 1)).log()
+
+
+def finite_mean(log_q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    lower, _, ceiling = information(log_q)
+    values = gain(False)(log_q)
+    return lower, values[values.isfinite()].mean(), ceiling
+
+
+def asserted(answer: Callable, holds: Callable) -> Callable:
+    """The right answer, with an assert where the contract asks for a ValueError."""
+
+    def checked(*given: Any) -> Any:
+        assert holds(*given)
+        return answer(*given)
+
+    return checked
+
+
 def emptied(log_q: Tensor, value: float) -> Tensor:
     return log_q.masked_fill(torch.eye(len(log_q), dtype=torch.bool), value)
 
@@ -731,6 +860,10 @@ UNDERFLOW = (
 EMPTIED = (
     "to leave the image itself out, its log-density is replaced by a number that still counts: 0 is the logarithm of "
     "density 1. What number is the logarithm of density 0?"
+)
+ASSERTED = (
+    "an assert raises an AssertionError, and the contract asks for a ValueError. Asserts are notes to oneself: Python "
+    "leaves them out when it is told to optimise."
 )
 COUNTS = (
     "the mixtures are sums, and should be means: a mean over N, or over the N - 1 others, adds the log of that count "
@@ -836,6 +969,8 @@ INFORMATION_MISTAKES = (
         ),
     ),
     Mistake("underflow", UNDERFLOW, probabilities()),
+    Mistake("underflow", UNDERFLOW, meter(upper=density_emptied)),
+    Mistake("underflow", UNDERFLOW, meter(lambda log_q: own_of(log_q) - log_q.exp().mean(1).log(), density_emptied)),
     Mistake(
         "one_maximum_for_all",
         "one number, the largest of the whole table, is taken from all the logarithms. Each row has a size of its own, "
@@ -874,6 +1009,12 @@ INFORMATION_MISTAKES = (
         "an infinite upper bound is replaced by a number. It is true: where no other image could have sent this code, "
         "N images say nothing about how much more the code tells.",
         lambda log_q: tuple(value.nan_to_num() for value in information(log_q)),
+    ),
+    Mistake(
+        "infinity_left_out",
+        "images with an infinite upper bound are left out of the mean. It is true: where no other image could have "
+        "sent this code, N images say nothing about how much more the code tells, and the mean is infinite too.",
+        finite_mean,
     ),
     Mistake(
         "own_forgotten",
@@ -947,6 +1088,11 @@ INFORMATION_MISTAKES = (
         "ValueError.",
         no_refusal,
     ),
+    Mistake(
+        "assert_for_error",
+        ASSERTED,
+        asserted(information, lambda log_q: len(log_q) > 1),
+    ),
 )
 
 
@@ -973,7 +1119,8 @@ def read_plane(
 def plane_cases(generator: torch.Generator) -> Iterator[Case]:
     two = doubles([1.0, 3.0]), doubles([96.0, 93.0]), doubles([0.8, 2.5])
     yield case(*two, 1.0, about="two models: one says little, one says more")
-    yield case(*two, 2.0, about="the same, where a nat of rate costs two of distortion")
+    three = doubles([1.0, 3.0, 6.0]), doubles([96.0, 93.0, 91.0]), doubles([0.8, 2.5, 5.0])
+    yield case(*three, 2.0, about="one more, where a nat of rate costs two of distortion")
     level = doubles([1.0, 3.0]), doubles([95.0, 93.0]), doubles([1.0, 2.9])
     yield case(*level, 0.5, about="two models of one and the same ELBO, where a nat of rate costs half")
     nobody = doubles([2.0]), doubles([90.0]), doubles([0.0])
@@ -991,8 +1138,11 @@ def plane_cases(generator: torch.Generator) -> Iterator[Case]:
         beta = float(3 * torch.rand((), generator=generator) ** 2)
         yield case(rate, distortion, rate * fraction, beta)
     yield case(*(t.float() for t in ties), 3.0, about="in float32")
-    yield case(two[0], two[1], doubles([1.05, 2.5]), 1.0, about="information above the rate within what is measured")
+    for excess in (0.05, 0.09):
+        about = "information above the rate within what is measured"
+        yield case(two[0], two[1], doubles([1 + excess, 2.5]), 1.0, about=about)
     yield case(two[0], two[1], doubles([1.5, 2.5]), 1.0, about="more information than the rate pays for")
+    yield case(two[0], two[1], doubles([0.5, 3.15]), 1.0, about="a little more than the rate pays for, and than chance")
 
 
 def plane(
@@ -1029,6 +1179,22 @@ def strictly_checked(r: Tensor, d: Tensor, i: Tensor, beta: float) -> tuple:
     if bool((i > r).any()):
         raise ValueError("information above the rate")
     return unchecked(r, d, i, beta)
+
+
+def checked(refuse: Callable[[Tensor, Tensor], Tensor]) -> Callable:
+    """A refusal by another rule, refuse(rate, information), true for each model or for all."""
+
+    def answer(r: Tensor, d: Tensor, i: Tensor, beta: float) -> tuple:
+        if bool(refuse(r, i).any()):
+            raise ValueError("information above the rate")
+        return unchecked(r, d, i, beta)
+
+    return answer
+
+
+def by_two_others(worse: Callable, lower: Callable) -> Callable:
+    """Some model is better in distortion and some, perhaps another one, in rate."""
+    return plane(worse=lambda r, d, i, beta: worse(d[:, None], d).any(0) & lower(r[:, None], r).any(0))
 
 
 STRICT = (
@@ -1121,6 +1287,36 @@ PLANE_MISTAKES = (
         "its rate.",
         plane(worse=lambda r, d, i, beta: (r + d) > (r + d).min()),
     ),
+    *(
+        Mistake(
+            "dominated_by_two",
+            "one model is better in distortion and another one in rate: neither of them alone is no worse in both. Ask "
+            "both questions of one and the same model, and only then whether there is any.",
+            by_two_others(worse, lower),
+        )
+        for worse, lower in (
+            (torch.lt, torch.le),
+            (torch.le, torch.lt),
+            (torch.lt, torch.lt),
+        )
+    ),
+    *(
+        Mistake(
+            "bound_of_all",
+            "this is one bound for all models together. Each model has one of its own, for its own -log p(x).",
+            plane(bound=one),
+        )
+        for one in (
+            lambda r, d, i, beta: (r + d).min(),
+            lambda r, d, i, beta: (r + d).max(),
+            lambda r, d, i, beta: (r + d).mean(),
+        )
+    ),
+    Mistake(
+        "dominated_as_numbers",
+        "dominated holds numbers, 0 and 1. The contract asks for True and False, a boolean tensor.",
+        plane(worse=lambda r, d, i, beta: dominated(r, d).to(r.dtype)),
+    ),
     Mistake(
         "more_rate_is_better",
         "a higher rate counts as the better one. In the loss a rate is a cost, as the distortion is.",
@@ -1184,7 +1380,7 @@ PLANE_MISTAKES = (
     ),
     Mistake(
         "beta_on_distortion",
-        "beta multiplies the distortion. It is the price of a nat of rate.",
+        "beta multiplies the distortion, or divides the rate. It is the price of a nat of rate.",
         least(lambda r, d, i, beta: beta * d + r),
     ),
     Mistake(
@@ -1229,6 +1425,31 @@ PLANE_MISTAKES = (
         "a model is refused whose information exceeds its rate by less than 0.1 nats. Both are measured, and so much "
         "may be chance.",
         strictly_checked,
+    ),
+    *(
+        Mistake(
+            "too_much_for_chance",
+            "a model is accepted whose information exceeds its rate by more than the 0.1 nats that the contract calls "
+            "chance, or by a share of the rate. The limit is 0.1 nats, however large the rate is.",
+            checked(refuse),
+        )
+        for refuse in (
+            lambda r, i: i - r > 0.3,
+            lambda r, i: i - r > 0.2,
+            lambda r, i: i > 1.1 * r,
+            lambda r, i: i - r > 0.1 * r,
+        )
+    ),
+    Mistake(
+        "gap_refused",
+        "a model is refused whose rate and information lie apart by more than 0.1 nats in either direction. A rate "
+        "above the information is no fault: that difference is the aggregate gap.",
+        checked(lambda r, i: (r - i).abs() > 0.1),
+    ),
+    Mistake(
+        "assert_for_error",
+        ASSERTED,
+        asserted(unchecked, lambda r, d, i, beta: bool((i <= r + 0.1).all())),
     ),
 )
 
@@ -1358,6 +1579,59 @@ BITS_BACK_MISTAKES = (
         "round: z has to be chosen first, and only then is there anything to send.",
         pile(needed=lambda put, taken: (taken - put).cumsum(0).amax().clamp(min=0)),
     ),
+    *(
+        Mistake(
+            "looked_at_after_the_put",
+            "what an image takes is held against the pile that this image has already put on and taken from. It takes "
+            "from the pile as the images before it have left it.",
+            pile(needed=needed),
+        )
+        for needed in (
+            lambda put, taken: (taken - (put - taken).cumsum(0)).amax(),
+            lambda put, taken: (taken - (put - taken).cumsum(0)).amax().clamp(min=0),
+        )
+    ),
+    *(
+        Mistake(
+            "lowest_between_images",
+            "the pile is looked at only between one image and the next. It is lowest within an image: after its bits "
+            "are taken and before any are put.",
+            pile(needed=needed),
+        )
+        for needed in (
+            lambda put, taken: (put - taken).cumsum(0).amin().abs(),
+            lambda put, taken: -(put - taken).cumsum(0).amin(),
+        )
+    ),
+    Mistake(
+        "net_cut_off",
+        "a negative net length is replaced by 0. An image that takes more than it puts makes the pile shrink, and that "
+        "is part of the account.",
+        pile(net=lambda put, taken: (put - taken).clamp(min=0)),
+    ),
+    *(
+        Mistake(
+            "bits_rounded",
+            "the bits are rounded up to whole ones. A long chain shares its bits, and what counts are the lengths as "
+            "they come: fractions of a bit included.",
+            answer,
+        )
+        for answer in (
+            lambda *given: tuple(value.ceil() for value in bits_back(*given)),
+            pile(net=lambda put, taken: (put - taken).ceil()),
+            pile(net=lambda put, taken: put.ceil() - taken.ceil()),
+            pile(needed=lambda put, taken: (taken - ((put - taken).cumsum(0) - (put - taken))).amax().ceil()),
+            pile(
+                lambda put, taken: put.ceil() - taken.ceil(),
+                lambda put, taken: (taken - ((put - taken).cumsum(0) - (put - taken))).amax().ceil(),
+            ),
+        )
+    ),
+    Mistake(
+        "elbo_for_length",
+        "the net length is the ELBO, in nats and negative. A length is minus that, in bits.",
+        pile(net=lambda put, taken: (taken - put) * math.log(2)),
+    ),
     Mistake(
         "first_image_only",
         "only the first image's bits are there at the beginning. A later one may want more than the pile holds by "
@@ -1471,6 +1745,9 @@ def flow_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(*(t.float() for t in flow_tensors(generator, 3, 3)), about="in float32")
     far = doubles([[300.0, -400.0], [0.0, 500.0]]), lower, zeros, 0 * lower, logs([2.0, 0.5])
     yield case(*far, about="codes far out, where the density itself is 0 as a float")
+    steep = doubles([[0.0, 0.0], [25.0, 0.0]])
+    yield case(doubles([[1.0, 8.0]]), 0 * lower, zeros, steep, zeros, about="a log-scale of 25")
+    yield case(doubles([[-1.0, 1e-11]]), 0 * lower, zeros, steep, zeros, about="a log-scale of -25")
     z, *weights = flow_tensors(generator, 2, 3)
     yield case(Leaf(z), *map(Leaf, weights), about="the gradients of the sum: the prior is to be trained")
 
@@ -1516,8 +1793,8 @@ CONSTANT = (
 FLOW_MISTAKES = (
     Mistake(
         "determinant_forgotten",
-        "this is log N(e; 0, I), without the change of variables. Where the flow squeezes z together the density of z "
-        "is lower by as much as it is stretched: a term for the log-scales is missing. Without it the densities do not "
+        "this is log N(e; 0, I), without the change of variables: a term for the log-scales is missing. A scale of 2 "
+        "spreads z over twice the room, so its density is half as high. Without that term the densities do not "
         "integrate to 1, and training would run off to scales without end.",
         flow(lambda z, b, s: gaussian((z - b) * (-s).exp())),
     ),
@@ -1589,6 +1866,40 @@ FLOW_MISTAKES = (
         "z is divided by the scale first, and the shift subtracted afterwards. It belongs to z: z = shift + scale e.",
         flow(lambda z, b, s: gaussian(z * (-s).exp() - b) - s.sum(-1)),
     ),
+    Mistake(
+        "shift_alone_divided",
+        "only the shift is divided by the scale: a division binds tighter than the minus. It is z - shift as a whole "
+        "that is divided.",
+        flow(lambda z, b, s: gaussian(z - b * (-s).exp()) - s.sum(-1)),
+    ),
+    Mistake(
+        "scale_forgotten",
+        "the log-scales play no part: neither is z - shift divided by the scale nor is the determinant there.",
+        flow(lambda z, b, s: gaussian(z - b)),
+    ),
+    *(
+        Mistake(
+            "log_scale_cut_off",
+            "the log-scale is kept within limits. That is a habit of training, and changes the density: the contract "
+            "asks for this flow, exact far out as well.",
+            flow(lambda z, b, s, low=low, high=high: density(z, b, s.clamp(low, high))),
+        )
+        for limit in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0)
+        for low, high in ((-limit, limit), (-limit, None), (None, limit))
+    ),
+    *(
+        Mistake(
+            "added_to_the_scale",
+            "a small number is added to the scale. exp is never 0, so nothing has to be added; and where a scale is "
+            "smaller still, that number decides alone.",
+            flow(make),
+        )
+        for eps in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+        for make in (
+            lambda z, b, s, eps=eps: gaussian((z - b) / (s.exp() + eps)) - s.sum(-1),
+            lambda z, b, s, eps=eps: gaussian((z - b) / (s.exp() + eps)) - (s.exp() + eps).log().sum(-1),
+        )
+    ),
     *(
         Mistake(
             "one_matrix_unmasked",
@@ -1657,6 +1968,12 @@ FLOW_MISTAKES = (
         "constant_missing", CONSTANT, flow(lambda z, b, s: density(z, b, s) + z.shape[-1] * math.log(2 * math.pi) / 2)
     ),
     Mistake(
+        "constant_whole",
+        "the constant of the Gaussian is log(2 pi) for each number of the code, and should be half of it: the 1/2 "
+        "belongs to both.",
+        flow(lambda z, b, s: density(z, b, s) - z.shape[-1] * math.log(2 * math.pi) / 2),
+    ),
+    Mistake(
         "constant_once",
         "the constant of the Gaussian is there once for the code, and belongs to each of its numbers.",
         flow(lambda z, b, s: density(z, b, s) + (z.shape[-1] - 1) * math.log(2 * math.pi) / 2),
@@ -1692,6 +2009,12 @@ FLOW_MISTAKES = (
         "codes_put_together",
         "all codes are put together into one number. Each has a log-density of its own.",
         flow(lambda z, b, s: density(z, b, s).mean()),
+    ),
+    Mistake(
+        "summed_over_the_batch",
+        "the sum runs over the codes of the batch, and there is a value left for each number. Each code has one "
+        "log-density, the sum over its own numbers.",
+        flow(lambda z, b, s: (-0.5 * (((z - b) * (-s).exp()) ** 2 + math.log(2 * math.pi)) - s).sum(0)),
     ),
     Mistake(
         "determinant_of_all_codes",
@@ -1760,7 +2083,7 @@ TASKS = (
         title="The information meter",
         points=2,
         difficulty=3,
-        minutes=15,
+        minutes=10,
         cases=information_cases,
         reference=information,
         mistakes=INFORMATION_MISTAKES,
@@ -1803,7 +2126,7 @@ TASKS = (
         title="Bits back",
         points=2,
         difficulty=3,
-        minutes=10,
+        minutes=15,
         cases=bits_back_cases,
         reference=bits_back,
         mistakes=BITS_BACK_MISTAKES,
