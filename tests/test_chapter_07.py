@@ -12,20 +12,25 @@ from course_lib.experiments.chapter_07 import (
     CLOSED,
     DIM,
     EXPERIMENTS,
+    GENTLE,
     HALF,
+    HEAVY,
     LAMBDS,
     MAPPED,
     NAMES,
     OBJECTIVES,
     TOLD,
+    begun_gently,
     bill,
     cell,
     drawn_alike,
+    exchanged,
     learnt_adversary,
     live_vae,
     mapped,
     misfit_of,
     missed,
+    most_named,
     numbers,
     objective_two_ways,
     readings,
@@ -41,6 +46,7 @@ from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.objectives.mmd import MMD, SCALES, mmd_squared, rbf_kernel
 from course_lib.zoo.recipes import binary_digits
 
+QUANTITIES_READ = ("probe", "probe_drawn", "information_upper")
 CHEAP = ("07.prices", "C21.exact", "07.bandwidth", "07.narrow")
 
 
@@ -59,6 +65,7 @@ def test_no_row_of_the_chapter_is_left_over_from_an_older_experiment():
     known = {entry.key for name in CHEAP for entry in EXPERIMENTS[name]()}
     known |= {f"C22.{name}.{what}" for name in (*CLOSED, "adversary") for what in ("exact", "half", "null")}
     known |= {f"{cell(alpha, lambd)}.{name}" for alpha in ALPHAS for lambd in LAMBDS for name in MAPPED}
+    known |= {f"07.gently.{what}.{name}" for what in GENTLE for name in MAPPED}
     known |= {f"07.digits.{objective}.{name}" for objective in NAMES for name in TOLD}
     known |= {f"07.seconds.{objective}" for objective in NAMES}
     assert rows == known
@@ -207,6 +214,77 @@ def test_pictures_that_share_their_noise_differ_by_their_codes_alone():
     drawn = drawn_alike(vae, z, seed=1)
     assert drawn.shape == (3, 1, 8, 8) and torch.equal(drawn[0], drawn[1]) and ((drawn == 0) | (drawn == 1)).all()
     assert torch.equal(drawn[2:], drawn_alike(vae, z[2:], seed=1)) and not torch.equal(drawn, drawn_alike(vae, z, 2))
+
+
+def test_pictures_with_noise_of_their_own_keep_it_whatever_their_codes_are():
+    vae = live_vae(OBJECTIVES["elbo"](), 0, steps=60)
+    one, other = torch.tensor([[0.5, -1.0]] * 6), torch.tensor([[0.5, -1.0]] * 3 + [[2.0, 2.0]] * 3)
+    drawn, again = (drawn_alike(vae, z, seed=1, apart=True) for z in (one, other))
+    assert all(not torch.equal(drawn[0], drawn[i]) for i in range(1, 6))
+    assert torch.equal(drawn[:3], again[:3]) and not torch.equal(drawn[3:], again[3:])
+    assert not torch.equal(drawn, drawn_alike(vae, one, seed=2, apart=True))
+    assert not torch.equal(drawn_alike(vae, other.roll(3, 0), 1, apart=True), again.roll(3, 0))
+
+
+@pytest.mark.parametrize("width", [0.9, 0.5])
+def test_the_gap_of_swapped_codes_by_sums_over_a_grid(width):
+    """E log q(x|z) - log q(x|z'), z the picture's and z' another's: x ~ N(0, 1), z ~ N(s x, w^2), q(z) = N(0, 1)."""
+    spread, grid = math.sqrt(1 - width**2), torch.linspace(-9, 9, 721, dtype=torch.float64)
+    normal = torch.distributions.Normal
+    x, z = grid[:, None], grid[None]
+    density = normal(0, 1).log_prob(x) + normal(spread * x, width).log_prob(z)
+    of_x = normal(0, 1).log_prob(x).exp() * normal(0, 1).log_prob(z).exp()
+    log_q = density - normal(0, 1).log_prob(z)
+    gap = float(((density.exp() - of_x) * log_q).sum()) * (18 / 720) ** 2
+    information = bill(spread, width)[0]
+    assert exchanged(information, 1) == pytest.approx(gap, abs=1e-6)
+    assert exchanged(3 * information, 3) == pytest.approx(3 * gap, abs=1e-5)
+
+
+def test_fano_s_limit_is_met_where_all_errors_are_alike_and_only_there():
+    for error in (0.05, 0.3, 0.6):
+        for classes in (3, 10):
+            row = torch.tensor([1 - error] + [error / (classes - 1)] * (classes - 1), dtype=torch.float64)
+            information = math.log(classes) + float((row * row.log()).sum())
+            assert most_named(information, classes) == pytest.approx(1 - error, abs=1e-9)
+    assert most_named(0.0) == pytest.approx(0.1, abs=1e-4) and most_named(2.4) == 1
+    assert 0.5 < most_named(1.0, 10) < most_named(1.0, 5)
+
+
+def test_no_probe_reads_more_off_a_draw_than_fano_allows_and_the_elbo_s_means_show_three_times_as_much():
+    row = {name: {w: result(f"C23.{name}.{w}").value for w in QUANTITIES_READ} for name in NAMES}
+    assert all(found["probe_drawn"] < most_named(found["information_upper"]) for found in row.values())
+    assert most_named(row["elbo"]["information_upper"]) < 0.85
+    assert row["elbo"]["probe"] > 3 * row["elbo"]["probe_drawn"]
+    assert all(row[name]["probe"] < 1.5 * row[name]["probe_drawn"] for name in NAMES if name != "elbo")
+
+
+def test_a_heavy_divergence_begun_gently_leaves_the_code_its_voice_and_a_gentle_rate_does_not():
+    silent = result(f"{cell(HEAVY.alpha, HEAVY.lambd)}.information").value
+    rate, divergence = (result(f"07.gently.{what}.information") for what in ("rate", "divergence"))
+    assert silent < 0.05 and rate.value < 0.05 and divergence.value > 3
+    nll = [result(f"{place}.nll").value for place in (cell(HEAVY.alpha, HEAVY.lambd), "07.gently.divergence")]
+    assert abs(nll[0] - nll[1]) < 0.3 and abs(result("07.gently.divergence.log_det").value) < 0.2
+
+
+@pytest.mark.parametrize("what", GENTLE)
+def test_a_gentle_beginning_measured_again(what):
+    found = mapped(begun_gently(0, what))
+    assert all(abs(found[name] - result(f"07.gently.{what}.{name}").value) <= 0.6 for name in MAPPED)
+
+
+def test_both_gentle_beginnings_end_on_the_whole_objective_after_as_many_steps_as_any(monkeypatch):
+    plans = []
+    monkeypatch.setattr(chapter_07, "fit", lambda vae, objective, x, plan, **_: plans.append((objective, plan)))
+    for what in GENTLE:
+        plans.clear()
+        begun_gently(1, what)
+        objective, plan = plans[-1]
+        last = objective.at(plan.steps)
+        assert sum(plan.steps for _, plan in plans) == chapter_07.LIVE.steps and {plan.seed for _, plan in plans} == {1}
+        assert (last.alpha, last.lambd, getattr(last, "warmth", 1.0)) == (HEAVY.alpha, HEAVY.lambd, 1.0)
+        first = plans[0][0].at(1)
+        assert first.warmth < 0.01 if what == "rate" else first.lambd == HEAVY.lambd / 4
 
 
 def test_the_sum_over_the_plane_does_not_depend_on_its_step():
