@@ -57,8 +57,8 @@ from course_lib.zoo import card, load
 #
 # $$\text{loss} = \text{distortion} + (1 - \alpha) \cdot \text{rate} + (\alpha + \lambda - 1) \cdot D(q(z), p(z)) .$$
 #
-# Not every $\alpha$ and $\lambda$ will do. With a negative weight the loss could be made as small as one likes by making
-# a rate or a divergence large. Public code has shipped with such defaults.
+# Not every $\alpha$ and $\lambda$ will do. With a negative weight the loss could be made as small as one likes by
+# making a rate or a divergence large. Public code has shipped with such defaults.
 #
 # **Before you write:** $\alpha = 0.75$ and $\lambda = 0.125$. Which of the two is maximised?
 
@@ -75,6 +75,7 @@ def infovae_loss(
 
     `divergence` is one number for the whole batch. Raises ValueError where a weight is negative. A term whose weight is 0
     is left out, even where it is infinite or NaN: the rate of an encoder without noise, a divergence nobody measured.
+    No other term is ever left out. Differentiable in the three tensors.
     """
     ### BEGIN SOLUTION
     on_rate, on_divergence = 1 - alpha, alpha + lambd - 1
@@ -213,13 +214,14 @@ with when_solved():
 # Difficulty 2 of 5 · 2 points · 10 minutes
 #
 # A discriminator $T(z)$ learns to tell codes from draws of the prior. $T$ is the logit of "this came from $q(z)$": its
-# sigmoid is that probability. Its loss is the cross-entropy, each side with weight one half:
+# sigmoid is that probability. Its loss is the cross-entropy, each side with weight one half, so that it is a mean
+# (chapter 07 adds the two sides up: twice as much, with the same best $T$):
 #
 # $$\text{loss} = -\tfrac{1}{2}\, \mathbb{E}_{q(z)} \log \sigma(T(z)) - \tfrac{1}{2}\, \mathbb{E}_{p(z)} \log
 #   \big(1 - \sigma(T(z))\big) .$$
 #
-# The best discriminator there can be is $T(z) = \log q(z) / p(z)$, so its mean over the codes is the divergence that the
-# encoder minimises, $\mathbb{E}_{q(z)}[T] = \mathrm{KL}(q(z), p(z))$ (Mescheder, Nowozin and Geiger 2017, arXiv
+# The best discriminator there can be is $T(z) = \log q(z) / p(z)$, so its mean over the codes is the divergence that
+# the encoder minimises, $\mathbb{E}_{q(z)}[T] = \mathrm{KL}(q(z), p(z))$ (Mescheder, Nowozin and Geiger 2017, arXiv
 # 1701.04722).
 #
 # **Before you write:** a discriminator that has no idea answers $T = 0$. What is its loss? And what does one pay that
@@ -233,7 +235,7 @@ def adversary_terms(
     """(divergence, loss) in nats, from T at n codes and at m draws of the prior.
 
     divergence: the estimate of KL(q(z), p(z)) that the encoder minimises. loss: the discriminator's cross-entropy, each
-    side with weight 1/2 whatever n and m are. Exact for logits in the thousands, of either sign.
+    side with weight 1/2 whatever n and m are. Exact for logits in the thousands, of either sign. Both differentiable.
     """
     ### BEGIN SOLUTION
     log_sigmoid = torch.nn.functional.logsigmoid
@@ -251,8 +253,8 @@ check("07.adversary_terms", adversary_terms, strict=True)
 # %% [markdown]
 # <details><summary>Before you write: an answer</summary>
 #
-# $\log 2 \approx 0.693$ nats; and 1000 nats for that draw, which counts with the others of its side. `1 - sigmoid(1000)`
-# is 0 on a computer, and its logarithm minus infinity.
+# $\log 2 \approx 0.693$ nats; and 1000 nats for that draw, which counts with the others of its side. On a computer
+# `1 - sigmoid(1000)` is 0, and its logarithm minus infinity.
 #
 # </details>
 
@@ -265,15 +267,15 @@ check("07.adversary_terms", adversary_terms, strict=True)
 #
 # Difficulty 3 of 5 · 2 points · 15 minutes
 #
-# The third way needs no draw of the prior and no second network, only the prior's score $s(z) = \nabla \log p(z)$, which
-# is $-z$ for $N(0, I)$. Each code is told by the others where to go:
+# The third way needs no draw of the prior and no second network, only the prior's score $s(z) = \nabla \log p(z)$,
+# which is $-z$ for $N(0, I)$. Each code is told by the others where to go:
 #
 # $$\phi(z_i) = \frac{1}{n - 1} \sum_{j \ne i} \Big[ k(z_j, z_i)\, s(z_j) + \nabla_{z_j} k(z_j, z_i) \Big],
 #   \qquad k(a, b) = e^{-|a - b|^2 / \dim} .$$
 #
 # To first order no other direction of its size lowers $\mathrm{KL}(q(z), p(z))$ faster (Liu and Wang 2016, arXiv
-# 1608.04471; they keep the term $j = i$, which we leave out, so that the direction is zero on average where $q(z)$ is the
-# prior).
+# 1608.04471; they keep the term $j = i$, which we leave out, so that the direction is zero on average where $q(z)$ is
+# the prior).
 #
 # **Before you write:** two codes on a line, $0$ and $1$. Which way does the code at $1$ send the one at $0$? Say it for
 # each of the two terms.
@@ -308,8 +310,8 @@ check("07.stein_direction", stein_direction, strict=True)
 # <details><summary>Before you write: an answer</summary>
 #
 # Both to the left. Its score is $-1$: at the code at 1, the prior lies to the left, and the other code hears of it. And
-# it pushes the other away from itself: $\nabla_{z_j} k = 2 (z_i - z_j)\, k = -2 k$. With the prior's mode at 0 the first
-# term draws the codes together as a whole, and the second keeps them apart.
+# it pushes the other away from itself: $\nabla_{z_j} k = 2 (z_i - z_j)\, k = -2 k$. With the prior's mode at 0 the
+# first term draws the codes together as a whole, and the second keeps them apart.
 #
 # </details>
 
@@ -318,10 +320,10 @@ check("07.stein_direction", stein_direction, strict=True)
 #
 # Difficulty 2 of 5 · 1 point · 10 minutes
 #
-# Before the lab, one instrument. The `log_prob` of an autoregressive decoder is a likelihood for one reason: the
-# prediction for each pixel depends on earlier pixels alone. A wrong mask breaks that, and nothing complains; the loss
-# only gets wonderfully low. The proof is in the logits: flip a pixel, $x_j \to 1 - x_j$, and no prediction for that pixel
-# or for one before it may move.
+# Before the lab, one instrument, which you may know from chapter 02. The `log_prob` of an autoregressive decoder is a
+# likelihood for one reason: the prediction for each pixel depends on earlier pixels alone. A wrong mask breaks that,
+# and nothing complains; the loss only gets wonderfully low. The proof is in the logits: flip a pixel, $x_j \to 1 -
+# x_j$, and no prediction for that pixel or for one before it may move.
 #
 # **Before you write:** a decoder sees one pixel too much, its own. How low can its loss get?
 
@@ -376,8 +378,11 @@ check("07.causality_leak", causality_leak, strict=True)
 #   predicted far worse, for such a code costs much more than it saves;
 # - **healthy**: none of these. The code speaks, and the images are predicted about as well as without it, or better.
 #
-# Measured on 250 test digits. The NLL stands on the models' cards (IWAE bound, 500 codes an image); the rest is measured
-# here and now. (The cards also say how each was trained. Look there last.)
+# Among the numbers below, `largest_mean` is that of the aggregate, in the one of its six numbers where it is furthest
+# from 0, and `swapped_code_gap` by how many nats a picture is predicted worse from the code of another one.
+#
+# Measured on 250 test digits. The NLL stands on the models' cards (IWAE bound, 500 codes an image); the rest is
+# measured here and now. (The cards also say how each was trained. Look there last.)
 
 
 # %%
@@ -414,23 +419,23 @@ with when_solved():
 
 # %% [markdown]
 # **Before you write:** commit to a word for each of the five. Then write the function that says it, for these and for
-# others: models of the same five kinds from other seeds, and measurements made up within the ranges below. Two questions
-# on the way. Two of the five codes are next to silent, beside the one that leaks: what tells them apart? And what does
-# any NLL mean as long as you do not know whether the decoder looks ahead?
+# others: models of the same five kinds from other seeds, and measurements made up within the ranges below. Two
+# questions on the way. Two of the five codes are next to silent, beside the one that leaks: what tells them apart? And
+# what does any NLL mean as long as you do not know whether the decoder looks ahead?
 
 
 # %% nbgrader={"grade": false, "grade_id": "07-diagnose", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def diagnose(measured: dict[str, float]) -> str:
     """ "collapsed", "over-regularised", "leaking", "exploding" or "healthy".
 
-    `measured` has the keys of the table above. Images may be larger than 8 x 8 and more or fewer than 250, so that NLL,
-    rate and ceiling lie elsewhere. Where more than one thing is wrong and one of them is a leak, it is "leaking".
-    No case is a close one:
+    `measured` has the keys of the table above. Images may be larger than 8 x 8 and more or fewer than 250, not under
+    20, so that NLL, rate and ceiling lie elsewhere. Where more than one thing is wrong and one of them is a leak, it is
+    "leaking". No case is a close one:
 
-    leak                       at most 0.00001 (rounding), or at least 0.05
-    nll - nll_without_code     at most 1.5, or at least 4
-    information                at most 0.5 or at least 1.5, where the nll is good;
-                               at most 2 or within 0.5 of the ceiling, where it is not
+    leak                         at most 0.00001 (rounding), or at least 0.05
+    nll - nll_without_code       at most 1.5 (good), or at least 4 (bad)
+    information, nll is good     at most 0.5, or at least 1.5
+    information, nll is bad      at most 2, or within 0.5 of the ceiling
     """
     ### BEGIN SOLUTION
     if measured["leak"] > 0.001:
@@ -542,16 +547,17 @@ with when_solved():
 # %% [markdown]
 # <details><summary>What the numbers say</summary>
 #
-# The ELBO puts the collapsed model first and the healthy one close behind: what the one saves in rate, the other saves in
-# distortion, and to the sum of the two it hardly matters. InfoVAE tells them clearly apart. The exploding one has the
-# lowest distortion of all, and pays for it elsewhere.
+# The ELBO puts the collapsed model first and the healthy one close behind: what the one saves in rate, the other saves
+# in distortion, and to the sum of the two it hardly matters. InfoVAE tells them clearly apart. The exploding one has
+# the lowest distortion of all, and pays for it elsewhere.
 #
 # The adversary knows nothing before it has learnt, and an encoder that listened to it then would hear nothing. When it
 # has, it is right to the second digit, here where it is as rich as the truth and has 200,000 codes to learn from.
 #
 # Stein's direction brings the codes home: the mean to 0, the variance up to 1, with neither a draw of the prior nor a
-# second network; the draws are there for your MMD to see it by. Left alone for long, 200 codes that do not hear their
-# own score drift somewhat beyond 1. An encoder meets new codes at every step.
+# second network; the draws are there for your MMD to see it by. Left alone for long, the 200 settle somewhat beyond 1.
+# The direction is zero on average for fresh draws of the prior; these have moved each other, and have come to lie where
+# the others' pulls and pushes cancel, with no pull of their own. An encoder meets new codes at every step.
 #
 # </details>
 
@@ -561,7 +567,8 @@ with when_solved():
 # - Which one measurement, taken away from the table, would make the diagnosis impossible? And which could all be missing?
 # - Put `found_mmd` in the place of `mmd_squared` in `parts`. What does the InfoVAE loss of each model become, and does
 #   the ranking change?
-# - In `stein_direction`, keep the term $j = i$ and let codes of 64 numbers run for a while. Where does their variance
-#   settle?
+# - Let 100 codes of 64 numbers run along your `stein_direction` for a while, and then along one that keeps the term
+#   $j = i$. Where does their variance settle? Neither is right, and they err to opposite sides: why does a direction
+#   that is zero on average for fresh draws not hold on to the prior's variance when the same codes move each other?
 # - The exploding model's aggregate is far from the prior. Could a model explode with an aggregate that is exactly the
 #   prior? Give each image a tiny Gaussian of its own, and place them well.

@@ -207,6 +207,14 @@ def test_infinities_do_not_excuse_other_values():
     assert compare(Case(()), 1e300, math.inf) and compare(Case(()), math.inf, math.inf) is None
 
 
+def test_several_values_are_told_by_the_gradients_of_each_and_a_number_has_none():
+    leaves = Leaf(torch.tensor([2.0])), Leaf(torch.tensor([3.0]))
+    outcome = call(lambda a, b: (a * b, b**2, float(a)), leaves)
+    assert [gradient.item() for gradient in outcome.value] == [3, 2, 0, 6, 0, 0]
+    assert [g.item() for g in call(lambda a, b: ((a * b).detach(), a), leaves).value] == [0, 0, 1, 0]
+    assert call(lambda a: (a, 1.5), (torch.tensor([2.0]),)).value == (torch.tensor([2.0]), 1.5)
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [

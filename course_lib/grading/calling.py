@@ -35,13 +35,19 @@ def call(answer: Callable, arguments: Sequence[Any]) -> Outcome:
 def told_by_gradients(value: Any, leaves: Sequence[Tensor]) -> Any:
     """The gradient of the value's sum for each leaf, zeros where it does not depend on one; without leaves, the value.
 
+    Of several values, the gradients of the first, then those of the next; a number has none.
     A graph cannot be sent to another process. Its gradients can.
     """
-    if not leaves or not isinstance(value, Tensor):
-        return value
-    if not value.requires_grad:
+    if leaves and isinstance(value, tuple):
+        return [gradient for part in value for gradient in gradients_of(part, leaves)]
+    return gradients_of(value, leaves) if leaves and isinstance(value, Tensor) else value
+
+
+def gradients_of(value: Any, leaves: Sequence[Tensor]) -> list[Tensor]:
+    if not isinstance(value, Tensor) or not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    return list(torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True))
+    graph = dict(allow_unused=True, materialize_grads=True, retain_graph=True)
+    return list(torch.autograd.grad(value.sum(), leaves, **graph))
 
 
 def unchanged(new: Any, old: Any) -> bool:

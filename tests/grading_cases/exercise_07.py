@@ -65,6 +65,22 @@ def loss_unit_alpha(distortion, rate, divergence, alpha, lambd):
     return loss_by_steps(distortion, rate, divergence, alpha, lambd)
 
 
+def loss_of_finite_terms(distortion, rate, divergence, alpha, lambd):
+    if alpha > 1 or alpha + lambd < 1:
+        raise ValueError("negative")
+    loss = distortion.mean()
+    if torch.isfinite(rate).all():
+        loss = loss + (1 - alpha) * rate.mean()
+    return loss + (alpha + lambd - 1) * divergence if torch.isfinite(divergence) else loss
+
+
+def loss_made_finite(distortion, rate, divergence, alpha, lambd):
+    if alpha > 1 or alpha + lambd < 1:
+        raise ValueError("negative")
+    terms = torch.stack([distortion.mean(), (1 - alpha) * rate.mean(), (alpha + lambd - 1) * divergence])
+    return torch.nan_to_num(terms).sum()
+
+
 LOSS_WRONG = [
     (loss_with(on_rate=lambda a, b: a), "alpha_on_the_rate"),
     (loss_with(on_divergence=lambda a, b: b), "lambda_alone"),
@@ -81,6 +97,11 @@ LOSS_WRONG = [
     (loss_only_alpha, "divergence_not_refused"),
     (loss_unit_alpha, "alpha_kept_in_the_unit_interval"),
     (lambda *parts: -loss_by_steps(*parts), "maximised"),
+    (lambda *parts: loss_by_steps(*parts).detach(), "without_gradient"),
+    (lambda d, r, v, a, b: loss_by_steps(d, r, v.detach(), a, b), "without_gradient"),
+    (lambda d, r, v, a, b: loss_by_steps(d, torch.tensor(r.tolist(), dtype=r.dtype), v, a, b), "without_gradient"),
+    (loss_of_finite_terms, "not_finite_swallowed"),
+    (loss_made_finite, "not_finite_swallowed"),
 ]
 
 
@@ -129,6 +150,30 @@ def found_mmd(z, prior):
     return kernel(z, z).mean() + kernel(prior, prior).mean() - kernel(z, prior).mean()
 
 
+def mmd_with_one_n(z, prior):
+    n = len(z)
+    if min(n, len(prior)) < 2:
+        raise ValueError("too few")
+    pairs = (z, z), (prior, prior), (z, prior)
+    kzz, kpp, kzp = (torch.exp(-((a[:, None] - b) ** 2).sum(-1) / z.shape[1]) for a, b in pairs)
+    inside = (kzz.sum() - kzz.trace() + kpp.sum() - kpp.trace()) / (n * (n - 1))
+    return inside - 2 * kzp.sum() / (n * n)
+
+
+def mmd_by_rooted_distances(z, prior):
+    if min(len(z), len(prior)) < 2:
+        raise ValueError("too few")
+
+    def k(a, b):
+        distance = torch.sqrt(((a[:, None] - b) ** 2).sum(-1))
+        return torch.exp(-(distance**2) / z.shape[1])
+
+    def off(a):
+        return (k(a, a).sum() - len(a)) / (len(a) * (len(a) - 1))
+
+    return off(z) + off(prior) - 2 * k(z, prior).mean()
+
+
 MMD_WRONG = [
     (found_mmd, "as_found"),
     (lambda z, p: mmd_by_pairs(z, p, power=2), "bandwidth_squared"),
@@ -144,6 +189,10 @@ MMD_WRONG = [
     (lambda z, p: mmd_by_library(z, p) ** 0.5, "square_root"),
     (lambda z, p: mmd.mmd_squared(z, p, lambda a, b: mmd.rbf_kernel(a, b, 2 * a.shape[1])), "bandwidth_doubled"),
     (lambda z, p: mmd_by_pairs(z, p, least=1), "single_code_not_refused"),
+    (lambda z, p: mmd_by_loops(z, p).clamp(min=0).sqrt(), "square_root"),
+    (lambda z, p: mmd_by_loops(z, p).abs() ** 0.5, "square_root"),
+    (mmd_with_one_n, "one_n_for_both"),
+    (mmd_by_rooted_distances, "root_of_zero"),
 ]
 
 
@@ -196,6 +245,13 @@ ADVERSARY_WRONG = [
     (other(lambda q, p: q.sigmoid().mean()), "probability_for_logit"),
     (other(lambda q, p: math.log(2) - adversary_by_library(q, p)[1]), "jensen_shannon"),
     (lambda q, p: adversary_by_library(q, p)[::-1], "exchanged"),
+    (other(lambda q, p: q.detach().mean()), "without_gradient"),
+    (lambda q, p: tuple(term.item() for term in adversary_by_library(q, p)), "without_gradient"),
+    (other(second=lambda q, p: adversary_by_library(q.detach(), p)[1]), "without_gradient"),
+    (other(lambda q, p: F.binary_cross_entropy_with_logits(q, torch.ones_like(q))), "generator_s_loss"),
+    (other(lambda q, p: F.logsigmoid(-q).mean()), "generator_s_loss"),
+    (other(lambda q, p: torch.relu(q.mean())), "kept_from_negative"),
+    (other(second=lambda q, p: -(F.logsigmoid(q).mean() + F.logsigmoid(1 - p).mean()) / 2), "one_minus_logit"),
 ]
 
 
@@ -244,6 +300,25 @@ def stein_of_itself(z):
     return (-k.sum(1, keepdim=True) * z + 2 / dim * (k.sum(1, keepdim=True) * z - k @ z)) / (n - 1)
 
 
+def stein_by_one_autograd(z):
+    n, dim = z.shape
+    if n < 2:
+        raise ValueError("too few")
+    z = z.clone().requires_grad_()
+    k = torch.exp(-((z[:, None] - z) ** 2).sum(2) / dim) * (1 - torch.eye(n, dtype=z.dtype))
+    (slope,) = torch.autograd.grad(k.sum(), z)
+    return ((k @ -z - slope) / (n - 1)).detach()
+
+
+def stein_with_width(z, width):
+    n = len(z)
+    if n < 2:
+        raise ValueError("too few")
+    apart = z[:, None] - z
+    k = torch.exp(-(apart**2).sum(2) / width) - torch.eye(n, dtype=z.dtype)
+    return (k @ -z + (2 / width * k[..., None] * apart).sum(1)) / (n - 1)
+
+
 STEIN_WRONG = [
     (lambda z: stein_by_loops(z, itself=True), "itself_kept"),
     (lambda z: stein_by_loops(z, sign=-1.0), "push_sign"),
@@ -254,6 +329,10 @@ STEIN_WRONG = [
     (lambda z: -stein_by_loops(z), "direction_flipped"),
     (lambda z: stein_by_loops(z) * (len(z) - 1), "summed"),
     (stein_of_itself, "own_score"),
+    (stein_by_one_autograd, "gradient_in_both_arguments"),
+    (lambda z: stein_by_loops(z, itself=True) * len(z) / (len(z) - 1), "itself_in_the_sum"),
+    (lambda z: stein_with_width(z, 2 * z.shape[1]), "bandwidth_doubled"),
+    (lambda z: stein_with_width(z, z.shape[1] ** 2), "bandwidth_squared"),
 ]
 
 
@@ -284,6 +363,28 @@ def leak_in_one_batch(logits, x, keep=torch.tril, size=torch.abs):
     return keep(size(after - logits(x).view(1, -1))).max()
 
 
+def leak_in_columns(logits, x):
+    return leak_by_loops(lambda y: logits(y.transpose(2, 3)).transpose(2, 3), x.transpose(2, 3))
+
+
+def leak_with_all_ahead_flipped(logits, x):
+    before, worst = logits(x).flatten(), 0.0
+    for i in range(x.numel()):
+        other = x.flatten().clone()
+        other[i:] = 1 - other[i:]
+        worst = max(worst, float((logits(other.view_as(x)).flatten() - before)[i].abs()))
+    return worst
+
+
+def leak_by_averages(logits, x):
+    before, found = logits(x).flatten(), []
+    for j in range(x.numel()):
+        other = x.flatten().clone()
+        other[j] = 1 - other[j]
+        found.append(float((logits(other.view_as(x)).flatten() - before)[: j + 1].abs().mean()))
+    return max(found)
+
+
 LEAK_WRONG = [
     (lambda f, x: leak_in_one_batch(f, x, lambda d: d.tril(-1)), "present_allowed"),
     (lambda f, x: leak_in_one_batch(f, x, lambda d: d.diagonal()), "present_only"),
@@ -292,6 +393,9 @@ LEAK_WRONG = [
     (lambda f, x: leak_in_one_batch(f, x, size=lambda d: d), "sign_kept"),
     (lambda f, x: leak_in_one_batch(lambda y: torch.sigmoid(f(y)), x), "of_probabilities"),
     (lambda f, x: leak_in_one_batch(f, x, size=lambda d: d**2), "squared"),
+    (leak_in_columns, "in_columns"),
+    (leak_with_all_ahead_flipped, "all_flipped_at_once"),
+    (leak_by_averages, "averaged"),
 ]
 
 
@@ -308,15 +412,11 @@ def ward(m, leak=0.01, worse=3.0, quiet=1.0):
     return "over-regularised"
 
 
-def by_rate_to_information(m):
+def by_table(m, full=lambda m: m["information"] > 2.2, quiet=lambda m: m["information"] <= 0.7):
     if m["leak"] >= 0.02:
         return "leaking"
     bad = m["nll"] >= 2 + m["nll_without_code"]
-    if bad and m["rate"] - m["information"] > 10:
-        return "exploding"
-    if bad:
-        return "over-regularised"
-    return "collapsed" if m["information"] <= 0.7 else "healthy"
+    return (("collapsed", "healthy"), ("over-regularised", "exploding"))[bad][full(m) if bad else not quiet(m)]
 
 
 def without(name, value):
@@ -345,6 +445,23 @@ DIAGNOSE_WRONG = [
         ),
         "spread_means_exploding",
     ),
+    (lambda m: by_table(m, lambda m: m["rate"] > 20), "large_rate_means_exploding"),
+    (lambda m: by_table(m, lambda m: m["rate"] > m["ceiling"]), "large_rate_means_exploding"),
+    (lambda m: by_table(m, lambda m: m["rate"] - m["information"] > 10), "large_rate_means_exploding"),
+    (lambda m: by_table(m, lambda m: m["information"] > 5), "information_without_its_ceiling"),
+    (lambda m: by_table(m, lambda m: m["largest_mean"] > 1), "spread_means_exploding"),
+    (lambda m: by_table(m, lambda m: m["distortion"] < m["nll_without_code"]), "distortion_means_exploding"),
+    (lambda m: by_table(m, lambda m: m["swapped_code_gap"] > 5), "listening_means_exploding"),
+    (lambda m: by_table(m, quiet=lambda m: m["information"] < 0.2), "quiet_bar_too_low"),
+    (lambda m: by_table(m, quiet=lambda m: m["information"] < 2), "quiet_bar_too_high"),
+    (
+        lambda m: (
+            by_table(m)
+            if m["leak"] > 0.02 or m["information"] > 1
+            else ("collapsed", "over-regularised")[m["information"] < 0.1]
+        ),
+        "silence_parted_by_information",
+    ),
 ]
 
 
@@ -354,7 +471,7 @@ RIGHT = {
     "07.adversary_terms": [adversary_by_library, adversary_by_logaddexp],
     "07.stein_direction": [stein_by_loops, stein_by_library, stein_by_autograd],
     "07.causality_leak": [leak_by_loops, leak_in_one_batch, receptive_field.causality_leak],
-    "07.diagnose": [ward, by_rate_to_information],
+    "07.diagnose": [ward, by_table],
 }
 WRONG = {
     "07.infovae_loss": LOSS_WRONG,

@@ -100,8 +100,12 @@ def loss_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(*one, 0.5, -1.0, about="alpha 0.5, lambd -1: what is the weight of the divergence?")
     points = doubles([70.0, 72.0]), doubles([INF, INF]), doubles(0.25)
     yield case(*points, 1.0, 2.0, about="an encoder without noise: its rate is infinite, and has no weight")
+    yield case(*points, 0.5, 2.0, about="an infinite rate that has a weight: so is the loss")
     unknown = doubles([70.0, 72.0]), doubles([5.0, 6.0]), doubles(NAN)
     yield case(*unknown, 0.75, 0.25, about="a beta-VAE that did not measure the divergence, which has no weight")
+    yield case(*unknown, 0.75, 2.0, about="a divergence that is not a number, and has a weight: nor is the loss")
+    leaves = Leaf(doubles([80.0, 100.0])), Leaf(doubles([5.0, 11.0])), Leaf(doubles(0.25))
+    yield case(*leaves, 0.25, 3.0, about="the gradients in distortion, rate and divergence")
 
 
 def loss(make: Callable[..., Tensor], refusing: Callable[[float, float], None] = refuse) -> Callable:
@@ -141,7 +145,37 @@ def mean_of_terms(d: Tensor, r: Tensor, v: Tensor, a: float, b: float) -> Tensor
     return put_together(d, r, v, 1 - a, a + b - 1)
 
 
+def finite(term: Tensor) -> Tensor:
+    return term if bool(term.isfinite()) else torch.zeros_like(term)
+
+
+CUT = (
+    "the numbers are right, and a gradient is missing: what is trained on them learns nothing from that part. "
+    "Something on the way has left torch, or was detached."
+)
+SWALLOWED = (
+    "a term that is infinite or not a number is left out, or made finite, where it has a weight too. That hides a run "
+    "that has gone wrong. Only a weight of 0 leaves a term out."
+)
 LOSS_MISTAKES = (
+    Mistake("without_gradient", CUT, loss(lambda *parts: mean_of_terms(*parts).detach())),
+    Mistake("without_gradient", CUT, loss(lambda d, r, v, a, b: mean_of_terms(d.detach(), r, v, a, b))),
+    Mistake("without_gradient", CUT, loss(lambda d, r, v, a, b: mean_of_terms(d, r.detach(), v, a, b))),
+    Mistake("without_gradient", CUT, loss(lambda d, r, v, a, b: mean_of_terms(d, r, v.detach(), a, b))),
+    Mistake(
+        "not_finite_swallowed",
+        SWALLOWED,
+        loss(lambda d, r, v, a, b: put_together(d, finite(r.mean()), finite(v), 1 - a, a + b - 1)),
+    ),
+    Mistake(
+        "not_finite_swallowed",
+        SWALLOWED,
+        loss(
+            lambda d, r, v, a, b: (
+                d.mean() + ((1 - a) * r.mean()).nan_to_num() + ((a + b - 1) * v).nan_to_num()  # inf becomes 1.8e308
+            )
+        ),
+    ),
     Mistake(
         "alpha_on_the_rate",
         "the rate is weighted by alpha. Its weight is 1 - alpha: at alpha = 1 it costs nothing any more.",
@@ -375,6 +409,19 @@ def diagonal_out_of_cross(k: Tensor) -> Tensor:
     return k.masked_fill(torch.eye(n, m, dtype=torch.bool), 0.0).sum() / (n * m - min(n, m))
 
 
+def root_squared(a: Tensor, b: Tensor) -> Tensor:
+    return torch.exp(-(squares_of(a, b).sqrt() ** 2) / a.shape[1])
+
+
+def with_one_n(z: Tensor, prior: Tensor, cross: bool = True) -> Tensor:
+    """The number of codes is taken for that of the draws as well, in the cross term only if `cross`."""
+    two_of_each(z, prior)
+    n, k = len(z), plain_kernel(prior, prior)
+    among_draws = (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+    between = plain_kernel(z, prior)
+    return off_diagonal(plain_kernel(z, z)) + among_draws - 2 * (between.sum() / n**2 if cross else between.mean())
+
+
 def nobody(z: Tensor, prior: Tensor) -> None:
     return None
 
@@ -465,6 +512,30 @@ MMD_MISTAKES = (
         "this is MMD, the square root, which is NaN whenever the unbiased estimate is negative. MMD^2 is asked for.",
         mmd(last=lambda value: value.sqrt()),
     ),
+    *(
+        Mistake(
+            "square_root",
+            "this is MMD, the square root of what is asked for; and what was negative has been made positive first, so "
+            "that it is not 0 on average where there is nothing to see.",
+            mmd(last=last),
+        )
+        for last in (lambda value: value.clamp(min=0).sqrt(), lambda value: value.abs().sqrt())
+    ),
+    *(
+        Mistake(
+            "one_n_for_both",
+            "the number of codes is used for the draws of the prior as well. The two samples may differ in size: "
+            "n (n - 1) pairs of codes, m (m - 1) of draws, n m between them.",
+            lambda z, prior, cross=cross: with_one_n(z, prior, cross),
+        )
+        for cross in (True, False)
+    ),
+    Mistake(
+        "root_of_zero",
+        "the values are right and the gradient is NaN: a square root has an infinite slope at 0, where a code meets "
+        "itself, and squaring it again does not help. Sum the squares, without a root between.",
+        mmd(root_squared),
+    ),
     Mistake(
         "not_squared",
         "the distance is not squared: the kernel is exp(-|a - b|^2 / dim).",
@@ -516,6 +587,8 @@ def adversary_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(draws(generator, 3), draws(generator, 3))
     yield case(draws(generator, 2) + 1, draws(generator, 6) - 1, about="2 codes, 6 draws of the prior")
     yield case(2 * draws(generator, 5), draws(generator, 1))
+    leaves = Leaf(draws(generator, 2)), Leaf(draws(generator, 3))
+    yield case(*leaves, about="gradients in T at the codes and at the draws: of the divergence, then of the loss")
     yield case(draws(generator, 3).float(), draws(generator, 3).float(), about="in float32")
     yield case(doubles([-1000.0, 3.0]), doubles([2000.0, -1.0]), about="a discriminator that is sure, and wrong")
     yield case(doubles([-1000.0, 3.0]), doubles([1.0, -1.0]), about="sure, and wrong, of a code alone")
@@ -548,6 +621,32 @@ LABELS = (
     "and a loss falls where that is so."
 )
 ADVERSARY_MISTAKES = (
+    Mistake("without_gradient", CUT, terms(lambda q, p: q.detach().mean())),
+    Mistake("without_gradient", CUT, terms(learns=lambda q, p: cross_entropy(q, p).detach())),
+    Mistake("without_gradient", CUT, terms(lambda q, p: q.detach().mean(), lambda q, p: cross_entropy(q, p).detach())),
+    Mistake("without_gradient", CUT, terms(learns=lambda q, p: cross_entropy(q.detach(), p))),
+    Mistake("without_gradient", CUT, terms(learns=lambda q, p: cross_entropy(q, p.detach()))),
+    *(
+        Mistake(
+            "generator_s_loss",
+            "the divergence is what a GAN's generator is trained on, made of log-sigmoids of T. The estimate of "
+            "KL(q(z), p(z)) is simpler: T itself is log q(z) / p(z) at its best.",
+            terms(estimate),
+        )
+        for estimate in (lambda q, p: F.softplus(-q).mean(), lambda q, p: -F.softplus(q).mean())
+    ),
+    Mistake(
+        "kept_from_negative",
+        "the divergence is cut off at 0. An estimate of a KL may be negative, before the discriminator has learnt or "
+        "by chance; where it is cut, the encoder gets no gradient.",
+        terms(lambda q, p: q.mean().clamp(min=0)),
+    ),
+    Mistake(
+        "one_minus_logit",
+        "1 - t is taken inside the sigmoid. It is the probability that is subtracted from 1: 1 - sigmoid(t), which is "
+        "sigmoid(-t).",
+        terms(learns=lambda q, p: (F.softplus(-q).mean() - F.logsigmoid(1 - p).mean()) / 2),
+    ),
     Mistake("labels_exchanged", LABELS, terms(learns=lambda q, p: cross_entropy(-q, -p))),
     Mistake(
         "both_signs",
@@ -720,6 +819,7 @@ class stein:  # noqa: N801  a family of answers, each with one part exchanged
     total: bool = False
     power: int = 1
     double: float = 2.0
+    width: float = 1.0
     last: float = 1.0
     refuses: bool = True
 
@@ -727,13 +827,13 @@ class stein:  # noqa: N801  a family of answers, each with one part exchanged
         n, dim = z.shape
         if self.refuses and n < 2:
             raise ValueError("two codes")
-        k = rbf(z, z, dim**self.power)
+        k = rbf(z, z, self.width * dim**self.power)
         if not self.itself:
             k = k - torch.diag(k.diagonal())
         s = self.score * z
         pull = k.sum(1, keepdim=True) * s if self.own_score else k @ s
-        push = self.double / dim**self.power * (k.sum(1, keepdim=True) * z - k @ z)
-        count = 1 if self.total else n if self.over_n or self.itself else n - 1
+        push = self.double / (self.width * dim**self.power) * (k.sum(1, keepdim=True) * z - k @ z)
+        count = 1 if self.total else n if self.over_n else n - 1
         return self.last * (self.pull * pull + self.push * push) / count
 
 
@@ -788,7 +888,27 @@ STEIN_MISTAKES = (
         "the pair of a code with itself is in the mean. Its kernel is 1 and its push is 0, so it adds a pull to the "
         "mode; in many dimensions, where no other code is near, little else is left, and the codes settle too close "
         "to 0.",
+        stein(itself=True, over_n=True),
+    ),
+    Mistake(
+        "itself_in_the_sum",
+        "the pair of a code with itself is in the sum, and is not counted in the number it is divided by. Its kernel "
+        "is 1 and its push is 0, so that it adds a pull to the mode.",
         stein(itself=True),
+    ),
+    Mistake(
+        "bandwidth_doubled",
+        "the bandwidth is 2 dim: the contract's kernel is exp(-|a - b|^2 / dim), without the 2 of a Gaussian density.",
+        stein(width=2.0),
+    ),
+    *(
+        Mistake(
+            "gradient_in_both_arguments",
+            "the gradient of the kernel counts twice: z_j and z_i are one tensor to autograd, which has added the "
+            "gradients in both arguments. Wanted is the one in z_j, with z_i held fast.",
+            stein(push=push),
+        )
+        for push in (2.0, -2.0)
     ),
     Mistake(
         "divided_by_n",
@@ -912,6 +1032,29 @@ def nudged(x: Tensor) -> Tensor:
     return x.flatten() + 0.01 * torch.eye(x.numel())
 
 
+def from_here_on(x: Tensor) -> Tensor:
+    """Row j: all pixels from j on are flipped at once."""
+    ahead = torch.ones(x.numel(), x.numel(), dtype=x.dtype).triu()
+    return x.flatten() * (1 - ahead) + (1 - x.flatten()) * ahead
+
+
+def in_columns(logits: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Pixels in the order of columns: down the first, then down the next."""
+    order = torch.arange(x.numel()).view(x.shape[2:]).T.flatten()
+    return float(changes(logits, x, one_flip_each(x))[order][:, order].abs().tril().max())
+
+
+def largest_average(logits: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """For each flipped pixel the mean over what must not move, and the largest of them."""
+    moved = changes(logits, x, one_flip_each(x)).abs().tril()
+    return float((moved.sum(1) / torch.arange(1, x.numel() + 1)).max())
+
+
+def average_of_pairs(logits: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    moved = changes(logits, x, one_flip_each(x)).abs().tril()
+    return float(moved.sum() / (x.numel() * (x.numel() + 1) / 2))
+
+
 def by_gradient(logits: Callable[[Tensor], Tensor], x: Tensor) -> float:
     x = x.clone().requires_grad_()
     rows = [torch.autograd.grad(logits(x).flatten()[i], x)[0].flatten() for i in range(x.numel())]
@@ -957,6 +1100,20 @@ LEAK_MISTAKES = (
     ),
     Mistake("summed", "the changes are summed. The largest of them is asked for.", leak(last=torch.sum)),
     Mistake("averaged", "the changes are averaged. The largest of them is asked for.", leak(last=torch.mean)),
+    *(
+        Mistake("averaged", "the changes are averaged. The largest of them is asked for.", answer)
+        for answer in (largest_average, average_of_pairs)
+    ),
+    Mistake(
+        "in_columns",
+        "the pixels are taken column by column. Raster order is that of reading: along the first row, then the next.",
+        in_columns,
+    ),
+    Mistake(
+        "all_flipped_at_once",
+        "several pixels are flipped at once, and what they do can cancel. Flip one at a time.",
+        leak(torch.diag, flips=from_here_on),
+    ),
     Mistake(
         "sign_kept",
         "the changes keep their signs, so that one that lowers a logit is no leak, or they cancel. Take their size.",
@@ -1067,6 +1224,18 @@ MADE_UP = (
     ("healthy", numbers(9.0, 9.21, 13.0, 67.0, 79.5, 87.5, 60.0, 0.1, 1.1, -0.4, 0.0), "MNIST, 10,000 images"),
     ("collapsed", numbers(0.2, 9.21, 0.2, 87.4, 87.6, 87.5, 0.4, 0.03, 1.0, -0.1, 0.0), "MNIST, 10,000 images"),
     ("over-regularised", numbers(1.9, 9.21, 1.9, 120, 121, 87.5, 9.0, 0.03, 1.0, -0.1, 0.0), "MNIST, 10,000 images"),
+    (
+        "over-regularised",
+        numbers(0.02, 5.52, 27.0, 25.0, 29.0, 19.1, 0.1, 2.9, 1.0, -0.1, 0.0),
+        "all codes on one spot",
+    ),
+    ("over-regularised", numbers(0.3, 5.52, 8.0, 24.8, 25.6, 19.1, 0.6, 1.6, 1.0, -0.1, 0.0), "nearly on one spot"),
+    ("exploding", numbers(3.9, 3.91, 14.6, 9.1, 29.3, 19.1, 30.0, 0.9, 1.9, 2.2, 0.0), "measured on 50 images"),
+    ("exploding", numbers(5.5, 5.52, 31.0, 21.0, 41.0, 19.1, 3.2, 0.2, 1.1, 0.1, 0.0), "a decoder that listens little"),
+    ("over-regularised", numbers(0.3, 5.52, 0.3, 24.6, 24.8, 19.1, 7.5, 0.1, 1.0, -0.1, 0.0), "it hangs on every word"),
+    ("over-regularised", numbers(0.9, 5.52, 2.0, 18.6, 24.9, 19.1, 3.0, 1.4, 1.0, -0.1, 0.0), "a little is said"),
+    ("collapsed", numbers(0.45, 5.52, 0.5, 18.9, 19.3, 19.1, 0.5, 0.05, 1.0, -0.1, 0.0), "a little is said"),
+    ("healthy", numbers(1.6, 5.52, 1.8, 17.3, 18.9, 19.1, 6.0, 0.05, 1.0, -0.1, 0.0), "not much is said"),
     ("over-regularised", numbers(0.02, 5.52, 0.02, 25.0, 25.0, 19.1, 0.1, 0.01, 1.0, -0.01, 0.0), "it says nothing"),
     (
         "exploding",
@@ -1141,7 +1310,7 @@ DIAGNOSE_MISTAKES = (
     ),
     Mistake(
         "leak_never",
-        "a leak is never found. Ask first whether the decoder's predictions move with pixels they must not see: if "
+        "a leak is overlooked. Ask first whether the decoder's predictions move with pixels they must not see: if "
         "they do, its log_prob is no likelihood, and no other number that contains it means what it says.",
         by_rules(leaks=lambda m: False),
     ),
@@ -1186,6 +1355,45 @@ DIAGNOSE_MISTAKES = (
         by_rules(little=lambda m: m["rate"] < LITTLE),
     ),
     Mistake(
+        "rate_for_information",
+        "the rate is taken for the information, wherever that is asked for. It is only an upper bound: codes that all "
+        "lie on one spot beside the prior have a rate, and tell nothing.",
+        by_rules(little=lambda m: m["rate"] < LITTLE, full=lambda m: m["ceiling"] - m["rate"] < AT_CEILING),
+    ),
+    *(
+        Mistake(
+            "silence_parted_by_information",
+            "of two silent codes, collapsed and over-regularised, one is told from the other by how little it says. "
+            "Either can say less. What tells them apart is how well the images are predicted.",
+            by_rules(
+                first=lambda m, line=line: (
+                    None
+                    if m["information"] >= LITTLE
+                    else "over-regularised"
+                    if m["information"] < line
+                    else "collapsed"
+                )
+            ),
+        )
+        for line in (0.05, 0.1, 0.15, 0.2)
+    ),
+    *(
+        Mistake(
+            "quiet_bar_too_low",
+            "a code that says a few tenths of a nat is called healthy. By the contract at most 0.5 is next to nothing.",
+            by_rules(little=lambda m, line=line: m["information"] < line),
+        )
+        for line in (0.1, 0.2, 0.3, 0.4)
+    ),
+    *(
+        Mistake(
+            "quiet_bar_too_high",
+            "a code that says 1.5 nats or more is called collapsed. By the contract it speaks.",
+            by_rules(little=lambda m, line=line: m["information"] < line),
+        )
+        for line in (2.0, 3.0)
+    ),
+    Mistake(
         "quiet_means_collapsed",
         "every code that says little is called collapsed. Look at what the silence costs: where the images are "
         "predicted as well without a code it is missed by nobody; where they are predicted far worse, the decoder "
@@ -1222,6 +1430,20 @@ DIAGNOSE_MISTAKES = (
         "tells is whether it buys anything, that is, how well the images are predicted.",
         by_rules(first=seldom("exploding", lambda m: m["rate"] > 10)),
     ),
+    *(
+        Mistake(
+            "large_rate_means_exploding",
+            "where the images are predicted badly, a large rate is called an explosion. It is only an upper bound on "
+            "the information: codes that all lie on one spot far from the prior have one too, and tell nothing. Ask "
+            "for the information, and for its ceiling.",
+            by_rules(full=full),
+        )
+        for full in (
+            lambda m: m["rate"] > m["ceiling"],
+            *(lambda m, line=line: m["rate"] > line for line in (10, 15, 20, 25)),
+            *(lambda m, line=line: m["rate"] - m["information"] > line for line in (5, 10, 20)),
+        )
+    ),
     Mistake(
         "spread_means_exploding",
         "an explosion is looked for in the spread of the codes. Their variance may well be 1, as the prior's: it is "
@@ -1234,11 +1456,38 @@ DIAGNOSE_MISTAKES = (
         "shrinks to a point, so that codes do not overlap. Look at what they say and cost.",
         by_rules(full=lambda m: m["log_det_cov"] > 3),
     ),
+    *(
+        Mistake(
+            "spread_means_exploding",
+            "an explosion is looked for in where the codes lie. Their mean may well be 0, as the prior's: it is enough "
+            "that each posterior shrinks to a point, so that codes do not overlap. Look at what they say and cost.",
+            by_rules(full=lambda m, line=line: m["largest_mean"] > line),
+        )
+        for line in (0.5, 1.0, 2.0)
+    ),
     Mistake(
-        "information_without_its_ceiling",
-        "the information is held against a fixed number of nats. What is at the ceiling with 50 images, 3.9 nats, is "
-        "far from it with 10,000: compare it with `ceiling`.",
-        by_rules(full=lambda m: m["information"] > 4.5),
+        "distortion_means_exploding",
+        "an explosion is looked for in the distortion: whether it lies below the NLL without a code. An exploded code "
+        "may leave it on either side, and so may one that is squeezed out. Ask for the information, and its ceiling.",
+        by_rules(full=lambda m: m["distortion"] < m["nll_without_code"]),
+    ),
+    *(
+        Mistake(
+            "listening_means_exploding",
+            "an explosion is looked for in the swapped-code gap. It tells how much the decoder minds another code, "
+            "and a code that says little can be minded much. Look at the information, and at its ceiling.",
+            by_rules(full=lambda m, line=line: m["swapped_code_gap"] > line),
+        )
+        for line in (5, 10, 20)
+    ),
+    *(
+        Mistake(
+            "information_without_its_ceiling",
+            "the information is held against a fixed number of nats. What is at the ceiling with 50 images, 3.9 nats, "
+            "is far from it with 10,000: compare it with `ceiling`.",
+            by_rules(full=lambda m, line=line: m["information"] > line),
+        )
+        for line in (4.0, 4.5, 5.0, 5.4)
     ),
     Mistake(
         "likelihood_without_a_yardstick",
@@ -1254,13 +1503,13 @@ DIAGNOSE_MISTAKES = (
     ),
     Mistake(
         "never_exploding",
-        "no model is ever called exploding: one that predicts badly is always called over-regularised. Bad predictions "
+        "one that has exploded is called over-regularised, for both predict badly. Bad predictions "
         "have two causes, a code that may say too little and one that says everything without any order.",
         by_rules(full=lambda m: False),
     ),
     Mistake(
         "never_over_regularised",
-        "no model is ever called over-regularised: one that predicts badly is always called exploding. Bad predictions "
+        "one that is over-regularised is called exploding, for both predict badly. Bad predictions "
         "have two causes, a code that may say too little and one that says everything without any order.",
         by_rules(full=lambda m: True),
     ),
@@ -1276,9 +1525,15 @@ DIAGNOSE_MISTAKES = (
         "Over-regularised: it does not, and is kept from using one.",
         lambda m: {"collapsed": "over-regularised", "over-regularised": "collapsed"}.get(diagnose(m), diagnose(m)),
     ),
-    Mistake("always_healthy", "every model is healthy. Five of them are measured, and one is.", lambda m: "healthy"),
     Mistake(
-        "always_collapsed", "every model is collapsed. Five of them are measured, and one is.", lambda m: "collapsed"
+        "always_healthy",
+        "one that is ill is called healthy. Of the lab's five models one is well.",
+        lambda m: "healthy",
+    ),
+    Mistake(
+        "always_collapsed",
+        "one that is not collapsed is called so. Of the lab's five models one is.",
+        lambda m: "collapsed",
     ),
 )
 
