@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import time
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ from course_lib.experiments.chapter_02 import (
 )
 from course_lib.measurement.ledger import result, results
 from course_lib.measurement.receptive_field import field_by_gradient, is_past
+from course_lib.models.masks import MaskedConv2d
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.pixelrnn import RowLSTM
 from course_lib.zoo.recipes import binary_digits
@@ -192,6 +194,18 @@ def test_a_bit_is_missing_or_not(monkeypatch, scale, missing):
     assert remember(FromTheFirst(scale, shift=-0.5), seed=0) == pytest.approx(missing, abs=1e-6)
 
 
+def test_what_is_missing_is_the_mean_over_many_pictures_and_follows_the_seed(monkeypatch):
+    monkeypatch.setattr(chapter_02, "BIT_STEPS", 0)
+    found = [remember(FromTheFirst(3.0), seed) for seed in SEEDS]
+    of_black_and_white = (1 + math.log2(1 + math.exp(-3))) / 2
+    assert found == pytest.approx([of_black_and_white] * len(SEEDS), abs=0.05) and len(set(found)) == len(SEEDS)
+
+
+def test_open_masks_hide_nothing_in_any_layer():
+    layers = [layer for layer in open_the_masks(live_model(0)).modules() if isinstance(layer, MaskedConv2d)]
+    assert len(layers) > 3 and all((layer.mask == 1).all() for layer in layers)
+
+
 def test_a_wide_filter_learns_to_repeat_the_first_pixel_and_a_short_field_cannot():
     assert remember(carrier("wide", 6, 0), seed=0) < 0.2
     torch.manual_seed(0)
@@ -243,6 +257,10 @@ def test_timed_work_takes_turns_after_a_warm_up():
     log = []
     found = chapter_02.in_turn({name: lambda name=name: log.append(name) for name in "ab"}, rounds=3)
     assert "".join(log) == "ab" * 4 and all(len(times) == 3 for times in found.values())
+
+
+def test_waiting_for_others_is_not_counted_as_time():
+    assert max(chapter_02.in_turn({"idle": lambda: time.sleep(0.03)}, rounds=2)["idle"]) < 0.015
 
 
 def random_picture(height, width, seed=0):
@@ -338,6 +356,41 @@ def test_quarters_are_drawn_apart_and_put_where_they_belong():
     drawn = torch.zeros(4, 6)
     drawn[:, [0, 3]] = 1
     assert torch.equal(draw_in_quarters(InkWhere(everything, 0), 3, 0), drawn.expand(3, 1, 4, 6))
+
+
+class InkInQuarter(nn.Module):
+    """Certain ink in one of four equal parts of the batch."""
+
+    image_shape = (1, 4, 6)
+
+    def __init__(self, quarter):
+        super().__init__()
+        self.quarter = quarter
+
+    def forward(self, x):
+        return torch.cat(
+            [torch.full_like(part, 99.0 if i == self.quarter else -99.0) for i, part in enumerate(x.chunk(4))]
+        )
+
+
+@pytest.mark.parametrize(("quarter", "row", "column"), [(0, 0, 0), (1, 0, 3), (2, 2, 0), (3, 2, 3)])
+def test_every_quarter_has_its_own_corner(quarter, row, column):
+    drawn = torch.zeros(4, 6)
+    drawn[row : row + 2, column : column + 3] = 1
+    assert torch.equal(draw_in_quarters(InkInQuarter(quarter), 2, 0), drawn.expand(2, 1, 4, 6))
+
+
+@pytest.mark.parametrize("draw", [draw_in_quarters, chapter_02.draw_whole])
+def test_drawings_follow_their_seed(draw):
+    model = live_model(0)
+    first, again, other = (draw(model, 5, seed) for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_independent_pixels_have_the_training_pictures_frequencies_and_cost_a_sum():
+    train, test = torch.ones(4, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]], [[[1.0, 1.0]]]])
+    costs = [math.log(6 / 5) + math.log(6), 2 * math.log(6 / 5)]
+    assert chapter_02.independent_nll(train, test) == pytest.approx(sum(costs) / 2)
 
 
 def test_drawings_made_at_once_cost_far_more_than_the_seeds_differ():
