@@ -87,7 +87,7 @@ def two_pictures(n: int) -> Float[Tensor, "2 1 1 n"]:
 
 def told(account: Account) -> dict[str, float]:
     """What the chapter says of a solved world, in nats."""
-    return {"loss": account.loss, "information": account.information, "nll": account.nll}
+    return {"loss": account.loss, "information": account.information}
 
 
 @cache
