@@ -179,7 +179,7 @@ for vae in models.values():
         codes = vae.encode(shown).sample(torch.Generator().manual_seed(0))
     rows += [vae.decoder.sample(8, torch.Generator().manual_seed(1), codes)]
     rows += [mean_drawing(vae, codes, torch.Generator().manual_seed(2))]
-labels = ["digit", "independent", "its mean", "chain, same codes", "its mean", "trained together", "its mean"]
+labels = ["digit", "independent", "its mean", "chain, same z", "its mean", "trained together", "its mean"]
 fig, ax = figure(width=6.4, height=4.3)
 image_grid(torch.cat([shown, *rows]), 8, "Chains draw smoother strokes; but of this digit?", labels, ax)
 show(
@@ -395,15 +395,15 @@ show(
 
 # %% [markdown]
 # From left to right something is taken away from the ELBO's code, and what is taken away the pixels tell each other. At
-# field 0 all that two pixels share must go through $z$; the first row and column that they see take the most, as they
-# hold strokes together, and each further one less. The NLL goes the same way: the strong decoder is the better model.
+# field 0 all that two pixels share must go through $z$; the first step, to one row above and one column to each side,
+# takes the most: neighbours hold strokes together. The NLL goes the same way: the strong decoder is the better model.
 # And at no field is the ELBO's code silent. How much is left at full field depends on the decoder, and again the better
 # one leaves less: the smaller decoder, with two layers in place of four and batches half as large, has the lower test
 # NLL here, and leaves its code about half.
 #
 # Chapter 07's objective is drawn beside it for comparison. It tells more at every field, and it falls with the field up
 # to 4: the upper reading and the rate by several nats, the lower one by less than a nat, for at small fields it lies
-# close under its ceiling (more of that in the last section). From 4 to the full field nothing happens beyond the
+# close under its ceiling (more of that in the last section). From 4 to the full field the lower one stays within its
 # spread. Chapter 07 makes the same turn on MNIST, and the rows named so in the table at the end are explained there.
 #
 # ### One point, measured
@@ -449,7 +449,7 @@ for width, colour, words, betas in (
         ha, place = ("right", (-7, -4)) if name[:1] == "n" else ("left", (6, 5) if width == "narrow" else (-12, -17))
         ax.annotate(name, (rate, distortion), place, textcoords="offset points", color=colour, ha=ha)
 ax.set(xlabel="rate (nats per image)", ylabel="distortion (nats per image)", xlim=(-7.2, 16.5), ylim=(5, 27.5))
-for key in ("06.code.full.rate", "C17.placed.narrow.nll", "C17.placed.full.nll", "06.silent.gap"):
+for key in ("06.code.full.rate", "C17.placed.narrow.nll", "C17.placed.full.nll", "06.silent.nll", "06.silent.gap"):
     print(f"{known[key].quantity}: {known[key]}")
 ax.set_xticks(range(0, 17, 4))
 ax.set_title("A weak decoder has to speak; a strong one can choose")
@@ -471,8 +471,9 @@ show(
 # place.
 #
 # The square and $\beta = 4$ are silent both, and half a nat and more apart. A part of that is a posterior gap, printed
-# last: the decoder listens to a code that is mere noise, and so a rate of 0 is no gap of 0. The rest is what learning
-# in that noise has left undone. Decoders that were trained apart differ by some tenths of a nat for such reasons.
+# last: the decoder listens to a code that is mere noise, and so a rate of 0 is no gap of 0. The rest is nll: beside
+# that noise the decoder has become a worse one. So decoders that were trained apart, even of one kind and both without
+# a code, may differ by half a nat.
 #
 # With a field of 1 the way from no code to $\beta = 1$ leads downwards across the lines: there the code pays. With the
 # full field no code at all and a code of a nat or two lie on one line, within three tenths. In both, $\beta = 1/4$ goes
