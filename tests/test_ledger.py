@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import zoo
+from course_lib.experiments import chapter_02, run
 from course_lib.experiments.chapter_02 import causality, fields, independent_nll, lower_edge_inked
 from course_lib.experiments.run import chapters, experiments, verdicts
 from course_lib.experiments.seeds import over_seeds
@@ -61,6 +62,14 @@ def test_every_claim_with_a_verdict_has_numbers():
 
 def test_the_verdicts_in_the_ledger_are_those_that_stand_beside_the_experiments():
     assert ledger.claims() == {claim.id: claim for claim in verdicts()}
+
+
+def test_a_measurement_writes_down_its_own_chapters_verdicts_alone(monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(run, "record", lambda results, claims: written.append((results, claims)))
+    assert run.main(["C06"]) == 0
+    assert [entry.key for results, _ in written for entry in results] == [entry.key for entry in causality()]
+    assert all(claims == list(chapter_02.CLAIMS) for _, claims in written)
 
 
 def test_no_two_chapters_share_the_name_of_an_experiment_or_a_claim():

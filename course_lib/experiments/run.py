@@ -27,8 +27,13 @@ def verdicts() -> list[Claim]:
     return [claim for chapter in chapters() for claim in chapter.CLAIMS]
 
 
+def verdicts_beside(experiment: str) -> list[Claim]:
+    """What the chapter of an experiment says: another's may have changed since a long run began."""
+    return [claim for chapter in chapters() if experiment in chapter.EXPERIMENTS for claim in chapter.CLAIMS]
+
+
 def main(argv: list[str]) -> int:
-    """Run the named experiments, or all, and record each result as soon as it is there, with the verdicts."""
+    """Run the named experiments, or all, and record each result as soon as it is there, with its chapter's verdicts."""
     known = experiments()
     parser = argparse.ArgumentParser(prog="course.py measure", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"which: {', '.join(known)}; all if none is named")
@@ -42,6 +47,6 @@ def main(argv: list[str]) -> int:
             found = dataclasses.replace(
                 found, command=command, value=round(found.value, 6), spread=round(found.spread, 6)
             )
-            record([found], verdicts())
+            record([found], verdicts_beside(name))
             print(f"{found.key}: {found}")
     return 0
