@@ -30,6 +30,7 @@ from course_lib.experiments.chapter_07 import (
     mapped,
     misfit_of,
     missed,
+    more_numbers,
     most_named,
     numbers,
     objective_two_ways,
@@ -40,6 +41,8 @@ from course_lib.experiments.chapter_07 import (
     summed_nll,
 )
 from course_lib.measurement.ledger import result, results
+from course_lib.measurement.likelihood import iwae_nll
+from course_lib.measurement.probe import Probe
 from course_lib.measurement.worlds import kernels
 from course_lib.measurement.worlds.quadrature import plane, solved_world
 from course_lib.models.gaussian import DiagonalGaussian
@@ -298,3 +301,30 @@ def test_the_map_reads_codes_that_are_points_as_telling_every_image_apart():
     answer = vae.encode
     vae.encode = lambda x: DiagonalGaussian(answer(x).mu, torch.full_like(answer(x).mu, -60.0))
     assert mapped(vae)["information"] == pytest.approx(math.log(len(binary_digits("test"))), abs=0.05)
+
+
+def test_the_map_s_log_det_is_that_of_codes_and_their_widths():
+    vae, x = small_vae(0), binary_digits("test")
+    answer = vae.encode
+    vae.encode = lambda x: DiagonalGaussian(4 * answer(x).mu, answer(x).log_var)
+    with torch.no_grad():
+        q = vae.encode(x)
+    covariance = torch.cov(q.mu.T, correction=0) + torch.diag(q.log_var.exp().mean(0))
+    exact = float(torch.linalg.slogdet(covariance).logabsdet)
+    assert abs(exact) > 0.1 and mapped(vae)["log_det"] == pytest.approx(exact, abs=0.02)
+    assert numbers(vae)["log_det"] == pytest.approx(exact, abs=0.02)
+
+
+def test_a_q_learnt_anew_is_learnt_on_training_digits_and_held_against_the_model_s_own(monkeypatch):
+    vae, wide, seen = small_vae(0), small_vae(0), []
+    answer = wide.encode
+    wide.encode = lambda x: DiagonalGaussian(answer(x).mu, answer(x).log_var + math.log(4))
+    monkeypatch.setattr(chapter_07, "refit", lambda vae, x, *_, **__: seen.append(x) or wide)
+    monkeypatch.setattr(
+        chapter_07, "probe_accuracy", lambda vae, train, test: seen.append((train, test)) or Probe(0.3, 0)
+    )
+    found = more_numbers(vae)
+    assert found["narrower"] == pytest.approx(0.25, rel=1e-4) and found["probe"] == 0.3
+    assert torch.equal(seen[0], binary_digits("train")) and len(seen[1][0]) > len(seen[1][1])
+    anew = [iwae_nll(wide, binary_digits("test"), 100, torch.Generator().manual_seed(9)).nats, found["own"]]
+    assert abs(found["refitted"] - anew[0]) < abs(found["refitted"] - anew[1])

@@ -1,5 +1,7 @@
 """Chapter 07's models on static MNIST and chapter 06's on digits: stored weights measure what the cards say."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from course_lib.experiments import knob as knob_experiment
 from course_lib.measurement.codes import encode_all
 from course_lib.measurement.information import information_of
 from course_lib.measurement.ledger import result
+from course_lib.measurement.probe import Probe
 from course_lib.objectives.infovae import InfoVAE
 from course_lib.zoo.recipes import RECIPES, headline, knob
 from course_lib.zoo.recipes.static_mnist import shuffled_test
@@ -109,3 +112,35 @@ def test_information_falls_with_the_field_under_the_elbo_and_stays_under_infovae
     }
     assert found["elbo", "0"] > 1.4 * found["elbo", "full"]
     assert all(found["infovae", knob.field_name(f)] > 1.5 * found["elbo", "full"] for f in knob.FIELDS)
+
+
+def test_the_second_probe_is_of_drawn_codes_of_every_seed_s_model(monkeypatch):
+    asked = []
+
+    def probe(vae, learn, test, generator=None):
+        asked.append((vae, learn, test, generator is not None))
+        return Probe(0.1 * int(vae[-1]), 0.1)
+
+    monkeypatch.setattr(experiment, "probe_accuracy", probe)
+    monkeypatch.setattr(experiment, "shuffled_test", lambda: None)
+    monkeypatch.setattr(experiment, "halves", lambda split: ("first", "second"))
+    monkeypatch.setattr(experiment.cards, "load", lambda name: name)
+    rows = list(experiment.drawn_probe())
+    assert [row.value for row in rows] == pytest.approx([0.1] * 5) and rows[0].spread == pytest.approx(0.1)
+    assert {name for name, *_ in asked} == {f"headline/{o}_{seed}" for o in headline.OBJECTIVES for seed in range(3)}
+    assert {tuple(rest) for _, *rest in asked} == {("first", "second", True)}
+
+
+def test_ais_takes_the_hundred_images_of_the_cards_and_every_seed_s_model(monkeypatch):
+    asked = []
+
+    def ais(vae, x, generator, annealing):
+        asked.append((vae, len(x), generator.initial_seed(), annealing))
+        return SimpleNamespace(nll=lambda name: SimpleNamespace(nats=float(len(asked))))
+
+    monkeypatch.setattr(experiment, "ais", ais)
+    monkeypatch.setattr(experiment, "shuffled_test", lambda: SimpleNamespace(images=torch.zeros(300, 1, 28, 28)))
+    monkeypatch.setattr(experiment.cards, "load", lambda name: name)
+    (row,) = experiment.annealed("stein")()
+    assert asked == [(f"headline/stein_{seed}", 100, seed, experiment.SHORT) for seed in range(3)]
+    assert (row.key, row.value, row.seeds) == ("C23.stein.ais", 2.0, (0, 1, 2))
