@@ -326,8 +326,9 @@ confirm("C22.stein.exact", kernels.stein_rbf(DIM, HALF, DIM))
 confirm("C22.stein.half", float(readings(CLOSED["stein"][0], HALF).mean()))
 
 # %% [markdown]
-# Each agrees with its closed form. And with nothing? A divergence is of use only if we know what it reads when there is
-# nothing to see, its **null band**. **Predict** for each: zero on average? Can it be negative?
+# Each agrees with its closed form. And where there is no difference? (The library's MMD takes kernels of seven widths
+# at once.) A divergence is of use only if we know what it reads when there is nothing to see, its **null band**.
+# **Predict** for each: zero on average? Can it be negative?
 
 # %%
 fig, axes = figure(1, 3, width=7.4, height=2.8)
@@ -549,7 +550,15 @@ for ax, (name, title, colours) in zip(axes, maps, strict=True):
         for j, value in enumerate(row):
             dark = (value - limits[0]) / (limits[1] - limits[0])
             strong = dark > 0.65 if name != "log_det" else abs(value) > 2.5
-            ax.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=8.5, color="white" if strong else INK)
+            ax.text(
+                j,
+                i,
+                f"{round(value, 1) + 0.0:.1f}",
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                color="white" if strong else INK,
+            )
     ax.set_xticks(range(5), ["least", "10", "50", "200", "1000"], fontsize=8.5)
     ax.set_yticks(range(4), [f"{a:g}" for a in ALPHAS])
     ax.set(xlabel="lambda")
@@ -726,7 +735,7 @@ for name, words in NAMES.items():
     left.errorbar(said.value, cost.value, cost.spread, said.spread, "o", color=colours[name], label=words)
     right.errorbar(said.value, gap.value, gap.spread, said.spread, "o", color=colours[name])
 left.set(xlabel="information (nats)", ylabel="NLL through own q (nats)", xlim=(0, 8))
-left.set_title("Four times the code, about the NLL", fontsize=10.5)
+left.set_title("Four times the code, much the same NLL", fontsize=10.5)
 left.legend(fontsize=8, loc="upper left")
 right.set(xlabel="information (nats)", ylabel="aggregate gap, at most (nats)", xlim=(0, 8))
 right.set_title("A lower beta pays with the gap", fontsize=10.5)
@@ -818,8 +827,8 @@ for words, measure in bars.items():
 #
 # ### At other depths
 #
-# One decoder is one point. Here is a curve: one to eight layers after the first filter, a quarter of the steps, one seed.
-# **Predict**: where does the ELBO's code say least?
+# One decoder is one point. Here is a curve: one to eight layers after the first filter, a quarter of the steps, one
+# seed. **Predict**: where does the ELBO's code say least?
 
 # %%
 fig, (left, right) = figure(1, 2, width=7.4, height=3.0)
@@ -901,10 +910,10 @@ show(
 )
 
 # %% [markdown]
-# Not ten times the same picture: for a while nothing changes, then a stroke bends into a loop. A decoder that draws
-# pixel by pixel makes much out of little, for one pixel that falls otherwise changes all that follow; so a whisper is
-# visible. MMD's code changes more of the walk and of the swapped pictures, and for both the random numbers change more
-# than the code does. Ten pictures are no measurement.
+# Not ten times the same picture: a stroke for some steps, then a loop at its end. A decoder that draws pixel by pixel
+# makes much out of little, for one pixel that falls otherwise changes all that follow; so even a whisper is visible.
+# MMD's code changes more of the walk and of the swapped pictures, and for both the random numbers change more than the
+# code does. Ten pictures are no measurement.
 #
 # The **swapped-code gap** measures that on test images: by how many nats a picture is predicted worse from the code of
 # another one. **Predict**: can it be more than the information?
