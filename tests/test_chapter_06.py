@@ -283,6 +283,7 @@ def test_the_meter_s_codes_tell_what_is_said_and_cover_the_prior():
         codes = gaussian_codes(true, 20_000, 0)
         assert float(codes.rate.mean()) == pytest.approx(true, abs=0.1)
         assert codes.z.var(0) == pytest.approx(torch.ones(8).double(), abs=0.05)
+    assert float(gaussian_codes(2.0, 20_000, 0, d=3).rate.mean()) == pytest.approx(2.0, abs=0.1)
     assert metered(2.0, 2000, 0).lower == pytest.approx(2.0, abs=0.1)
 
 
