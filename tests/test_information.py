@@ -14,7 +14,7 @@ from course_lib.measurement.information import (
     information_of,
     pairwise_log_prob,
 )
-from course_lib.measurement.likelihood import iwae_log_prob, iwae_nll
+from course_lib.measurement.likelihood import iwae_log_prob, iwae_nll, iwae_nll_from_few
 from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.priors import FlowPrior
 from course_lib.models.vae import VAE, pixelcnn_vae
@@ -279,3 +279,33 @@ def test_the_bound_tightens_with_k_and_says_its_k():
 def test_no_draw_at_all_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         iwae_log_prob(*tiny_vae(), 0, seeded(0))
+
+
+def test_what_a_few_gain_is_taken_off_the_elbo_of_all():
+    vae, x = tiny_vae()
+    noise, few, k = seeded(5), 4, 60
+    elbo, bound = iwae_log_prob(vae, x, 1, noise), iwae_log_prob(vae, x[:few], k, noise)
+    gained = [float(bound[i] - elbo[i]) for i in range(few)]
+    found = iwae_nll_from_few(vae, x, few, k, seeded(5), "as a test")
+    assert found.nats == pytest.approx(-float(elbo.mean()) - sum(gained) / few, abs=1e-12)
+    squares = float(elbo.var()) / len(x) + sum((g - sum(gained) / few) ** 2 for g in gained) / (few - 1) / few
+    assert found.standard_error == pytest.approx(math.sqrt(squares), abs=1e-12)
+    assert (found.images, found.binarisation) == (11, "as a test")
+    assert found.estimator == "IWAE bound, K = 60 on 4 images, K = 1 on all"
+
+
+def test_few_that_are_all_give_the_bound_itself_and_random_few_the_same_on_average():
+    vae, x = tiny_vae()
+    noise = seeded(6)
+    iwae_log_prob(vae, x, 1, noise)
+    whole = -float(iwae_log_prob(vae, x, 500, noise).mean())
+    assert iwae_nll_from_few(vae, x, 11, 500, seeded(6)).nats == pytest.approx(whole, abs=1e-12)
+    orders = [torch.randperm(11, generator=seeded(s)) for s in range(60)]
+    some = torch.tensor([iwae_nll_from_few(vae, x[order], 3, 500, seeded(s)).nats for s, order in enumerate(orders)])
+    assert abs(float(some.mean()) - whole) < 4 * float(some.std()) / math.sqrt(60)
+
+
+@pytest.mark.parametrize("few", [1, 12])
+def test_fewer_than_two_or_more_than_all_are_refused(few):
+    with pytest.raises(ValueError, match="between 2 and the 11 images"):
+        iwae_nll_from_few(*tiny_vae(), few, 5, seeded(0))
