@@ -7,10 +7,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import course
 
@@ -36,6 +38,22 @@ def test_constraints_are_sorted_exact_and_pin_torch_without_a_label():
     names = [course.canonical(line.split("==")[0]) for line in lines]
     assert names == sorted(set(names))
     assert "torch==2.13.0" in lines
+
+
+def test_every_pinned_package_runs_on_the_oldest_python_that_the_course_promises():
+    """Not on 3.11 as a whole alone: a system's own Python is often its .2, and a package may ask for .5."""
+    oldest = PYPROJECT["project"]["requires-python"].removeprefix(">=") + ".0"
+    wanted = {name: metadata.metadata(name)["Requires-Python"] for name in course.pinned_versions() if installed(name)}
+    assert len(wanted) > 100
+    assert {name: asks for name, asks in wanted.items() if asks and oldest not in SpecifierSet(asks)} == {}
+
+
+def installed(name):
+    """Some pins are for other systems."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def test_the_build_tool_is_pinned_to_the_version_in_the_constraints():
