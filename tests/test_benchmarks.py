@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.benchmarks import run
+from course_lib.benchmarks import ceilings, run, training
+from course_lib.benchmarks.ceilings import Ceilings, arithmetic, copy_ceiling, matmul_ceiling
 from course_lib.benchmarks.information import meter
 from course_lib.benchmarks.objectives import DIVERGENCES, objective_step
+from course_lib.benchmarks.recording import ledger_rows
 from course_lib.benchmarks.report import Report, ratios, spread
 from course_lib.benchmarks.sampling import _row as sampling_row
 from course_lib.benchmarks.steps import SHAPE, step_of
@@ -17,6 +19,7 @@ from course_lib.benchmarks.training import ALONE, WITH_CODE, training_step
 from course_lib.models.gated import GatedPixelCNN
 from course_lib.objectives.likelihood import negative_log_likelihood
 from course_lib.objectives.objective import Objective
+from course_lib.zoo.train import hardware
 
 
 def test_ways_take_turns_after_one_warm_up_each():
@@ -37,6 +40,10 @@ def test_a_ratio_is_taken_call_by_call():
 def test_quartiles_are_those_of_numpy():
     values = (3.0, 1.0, 4.0, 1.5, 9.0, 2.6)
     assert list(spread("s", values).values()) == pytest.approx(np.percentile(values, [50, 25, 75]))
+
+
+def smallest():
+    return GatedPixelCNN(SHAPE, width=4, depth=0)
 
 
 def allocate(mebibytes):
@@ -63,6 +70,33 @@ def test_the_verb_runs_what_is_named_and_keeps_it(tmp_path, monkeypatch, capsys)
     monkeypatch.setitem(run.BENCHMARKS, "stand_in", stand_in)
     assert run.main(["stand_in", "--calls", "2", "--device", "cpu", "--to", str(tmp_path)]) == 0
     assert "cpu 2" in capsys.readouterr().out and (tmp_path / "stand_in.json").exists()
+
+
+def test_what_is_recorded_names_the_device_the_command_and_the_spread_over_the_calls(tmp_path, monkeypatch):
+    rows = [{"way": "a net", **spread("images/s", (9.0, 10.0, 11.0, 12.0, 13.0)), "peak MiB": 3.0}]
+
+    def stand_in(device, calls):
+        yield Report("stand_in", "how fast?", "NVIDIA H100, 80 GB", rows, recorded=("images/s",))
+        yield Report("unrecorded", "how fast?", "here", rows)
+
+    written = []
+    monkeypatch.setitem(run.BENCHMARKS, "stand_in", stand_in)
+    monkeypatch.setattr(run, "record", written.extend)
+    assert run.main(["stand_in", "--to", str(tmp_path)]) == 0 and not written
+    assert run.main(["stand_in", "--to", str(tmp_path), "--record"]) == 0
+    (entry,) = written
+    assert entry.key == "bench.stand_in.nvidia_h100_80_gb.a_net.images_s"
+    assert entry.command == "python course.py bench stand_in"
+    assert (entry.value, entry.hardware) == (11.0, "NVIDIA H100, 80 GB")
+    assert entry.quantity == "how fast?; way a net: images/s" and entry.spread == pytest.approx(2 / 1.349)
+
+
+def test_every_report_of_speed_names_the_device():
+    report = Report(
+        "sampling_0", "q", hardware("cpu"), [sampling_row(smallest().eval(), 2, "cpu", 2)], (), ("images/s",)
+    )
+    (entry,) = ledger_rows(report, "sampling")
+    assert entry.hardware == hardware("cpu") and entry.value == report.rows[0]["images/s"] > 0
 
 
 @pytest.mark.parametrize("argv, said", [(["nonsense"], "nonsense"), (["training", "--calls", "0"], "at least 1")])
@@ -108,3 +142,66 @@ def test_sampling_is_reckoned_in_passes_over_the_full_images():
 
 def test_the_meter_is_read_on_as_many_codes_as_asked():
     assert meter(50)().ceiling == pytest.approx(torch.tensor(50.0).log().item())
+
+
+# Arithmetic and its ceiling
+
+
+class Linear(torch.nn.Module):
+    """x W, one number an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(28 * 28, 1, bias=False)
+
+    def log_prob(self, x):
+        return self.layer(x.flatten(1)).squeeze(1)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_arithmetic_of_one_layer_is_the_closed_form(batch):
+    """2 a weight and image forward, and 2 for the weight's gradient; the images need none."""
+    assert arithmetic(step_of(Linear(), negative_log_likelihood, batch, "cpu")) == batch * 4 * 28 * 28
+
+
+def test_the_arithmetic_of_a_gated_layer_is_the_closed_form():
+    """Three taps up, two to the left; then 1 x 1: link, mix, hidden, last. No gradient of the image is taken."""
+    w, pixels = 4, 28 * 28
+    on_image, within = 2 * w * (3 + 2), (2 * w) * (2 * w) + w * w + w * w + w
+    expected = 2 * pixels * (2 * on_image + 3 * within)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert arithmetic(step_of(smallest(), negative_log_likelihood, 5, "cpu", dtype)) == 5 * expected
+
+
+def test_a_step_in_bfloat16_computes_in_it():
+    def objective(model, x, generator):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return negative_log_likelihood(model, x, generator)
+
+    seen = []
+    for dtype in (torch.float32, torch.bfloat16):
+        step_of(smallest(), objective, 1, "cpu", dtype)()
+    assert seen == [False, True]
+
+
+def test_the_ceilings_are_the_best_that_was_seen(monkeypatch):
+    """The first call warms up and does not count; of two sizes the faster one is taken."""
+    seconds = iter([0.1, 2.0, 1.0, 0.1, 3.0, 4.0, 0.1, 0.5, 0.25])
+    monkeypatch.setattr(ceilings, "seconds_of", lambda work, device: (work(), next(seconds))[1])
+    assert matmul_ceiling("cpu", torch.float32, 2, sizes=(10, 20)) == max(2 * 10**3 / 1.0, 2 * 20**3 / 3.0)
+    assert copy_ceiling("cpu", 2, mebibytes=3) == 2 * 3 * 2**20 / 0.25
+
+
+def test_the_ceiling_of_products_has_the_precision_of_convolutions_and_puts_it_back(monkeypatch):
+    seen, before = [], torch.backends.cuda.matmul.allow_tf32
+    monkeypatch.setattr(ceilings, "_best", lambda *_: seen.append(torch.backends.cuda.matmul.allow_tf32) or 1.0)
+    matmul_ceiling("cpu", torch.float32, 1, sizes=(1,))
+    assert seen == [torch.backends.cudnn.allow_tf32] and torch.backends.cuda.matmul.allow_tf32 == before
+
+
+def test_the_share_is_the_rate_over_the_ceiling_of_the_same_precision(monkeypatch):
+    monkeypatch.setattr(training, "peak_memory", lambda *_, **__: 0.0)
+    row = training._row("VAE, factorised", Timing((2.0,)), Timing((1.0,)), "cpu", Ceilings(1e9, 1.0, torch.float32))
+    assert row["GFLOP/s"] == pytest.approx(row["GFLOP/image"] * training.BATCH / 2.0)
+    assert row["share of the ceiling"] == pytest.approx(row["GFLOP/s"]) and row["images/s"] == training.BATCH / 2.0
+    assert "1 GFLOP/s" in str(Ceilings(1e9, 1.0, torch.float32)) and "float32" in str(Ceilings(1.0, 1.0, torch.float32))

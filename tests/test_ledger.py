@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import zoo
+from course_lib.benchmarks.run import BENCHMARKS
 from course_lib.experiments import chapter_02, run
 from course_lib.experiments.chapter_02 import causality, fields, independent_nll, lower_edge_inked
 from course_lib.experiments.run import chapters, experiments, verdicts
@@ -50,9 +51,9 @@ def test_the_nll_in_the_ledger_is_the_cards():
 def test_every_result_names_its_seeds_hardware_and_command():
     for entry in results().values():
         assert math.isfinite(entry.value) and entry.hardware and entry.quantity
-        assert entry.command.startswith("python course.py measure ")
-        assert entry.command.split()[-1] in experiments()
-        assert len(entry.seeds) >= 3 or entry.spread == 0
+        verb, name = entry.command.removeprefix("python course.py ").split()
+        assert name in {"measure": experiments(), "bench": BENCHMARKS}[verb]
+        assert len(entry.seeds) >= 3 or entry.spread == 0 or verb == "bench"
 
 
 def test_every_claim_with_a_verdict_has_numbers():

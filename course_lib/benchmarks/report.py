@@ -13,13 +13,14 @@ Row = dict[str, str | float]
 
 @dataclass(frozen=True)
 class Report:
-    """One benchmark: what was asked, on which machine, and a row for each way."""
+    """One benchmark: what was asked, on which machine, and a row for each way; which columns the ledger may take."""
 
     name: str
     question: str
     hardware: str
     rows: list[Row]
     notes: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = list(self.rows[0])

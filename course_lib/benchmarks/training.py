@@ -1,4 +1,4 @@
-"""Images per second and peak memory in training, for each model at the papers' picture size."""
+"""Images per second in training, against the device's ceiling, and peak memory, at the papers' picture size."""
 
 import statistics
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from course_lib.benchmarks.ceilings import Ceilings, arithmetic
 from course_lib.benchmarks.report import Report, Row, spread
 from course_lib.benchmarks.steps import SHAPE, step_of
 from course_lib.benchmarks.timing import Timing, Work, peak_memory, side_by_side
@@ -40,24 +41,39 @@ def _vae(decoder: nn.Module, prior: nn.Module | None = None) -> VAE:
     return VAE(ConvEncoder(SHAPE, CODE), decoder, CODE, prior)
 
 
-def training_step(name: str, device: str = "cpu", batch: int = BATCH) -> Work:
+def training_step(name: str, device: str = "cpu", batch: int = BATCH, dtype: torch.dtype = torch.float32) -> Work:
     """One step of a named model."""
     torch.manual_seed(0)
-    return step_of((ALONE | WITH_CODE)[name](), negative_log_likelihood if name in ALONE else elbo(), batch, device)
+    objective = negative_log_likelihood if name in ALONE else elbo()
+    return step_of((ALONE | WITH_CODE)[name](), objective, batch, device, dtype)
 
 
 def training(device: str, calls: int) -> Iterator[Report]:
-    """Every model in turn, side by side."""
-    names = [*ALONE, *WITH_CODE]
-    timings = side_by_side({name: training_step(name, device) for name in names}, calls, device)
-    rows = [_row(name, timings[name], timings["PixelCNN"], device) for name in names]
-    yield Report("training", f"one step on {BATCH} images of 28 x 28, float32", hardware(device), rows)
+    """Every model in turn, side by side, in float32."""
+    yield _report("training", device, calls, torch.float32)
 
 
-def _row(name: str, timing: Timing, reference: Timing, device: str) -> Row:
+def training_bf16(device: str, calls: int) -> Iterator[Report]:
+    """The same in bfloat16."""
+    yield _report("training_bf16", device, calls, torch.bfloat16)
+
+
+def _report(report: str, device: str, calls: int, dtype: torch.dtype) -> Report:
+    names, ceilings = [*ALONE, *WITH_CODE], Ceilings.of(device, dtype, calls)
+    timings = side_by_side({name: training_step(name, device, BATCH, dtype) for name in names}, calls, device)
+    rows = [_row(name, timings[name], timings["PixelCNN"], device, ceilings) for name in names]
+    question = f"one step on {BATCH} images of 28 x 28, {str(dtype).removeprefix('torch.')}"
+    return Report(report, question, hardware(device), rows, (str(ceilings),), ("images/s", "share of the ceiling"))
+
+
+def _row(name: str, timing: Timing, reference: Timing, device: str, ceilings: Ceilings) -> Row:
+    flops = arithmetic(training_step(name, device, BATCH, ceilings.dtype))
     return {
         "model": name,
         **spread("images/s", tuple(BATCH / s for s in timing.seconds)),
         "times PixelCNN's seconds": statistics.median(timing.times(reference)),
-        "peak MiB": peak_memory(training_step, name, device, device=device),
+        "GFLOP/image": flops / BATCH / 1e9,
+        "GFLOP/s": flops / timing.median / 1e9,
+        "share of the ceiling": flops / timing.median / ceilings.flops,
+        "peak MiB": peak_memory(training_step, name, device, BATCH, ceilings.dtype, device=device),
     }
