@@ -12,7 +12,9 @@ from course_lib.data import DataError
 from course_lib.training.fit import CheckpointError, Fit
 from course_lib.training.placement import Placement
 from course_lib.zoo import cards
-from course_lib.zoo.recipes import RECIPES, Recipe
+from course_lib.zoo.cards import ZooError
+from course_lib.zoo.going_on import GoingOn, going_on
+from course_lib.zoo.recipes import GPU, RECIPES, Recipe
 
 RUNS = cards.ROOT / "runs"
 GALLERY = 64
@@ -25,10 +27,10 @@ def main(argv: list[str]) -> int:
     """
     options = parser().parse_args(argv)
     try:
-        recipe = adjusted(RECIPES[options.name], options.steps, options.bf16)
+        name, recipe = chosen(options)
         placement = Placement(options.accelerator, options.devices, options.compile)
-        run = prepare(options.name, recipe, placement)
-    except (DataError, CheckpointError, ValueError) as error:
+        run = prepare(name, recipe, placement)
+    except (DataError, CheckpointError, ZooError, ValueError) as error:
         print(error)
         return 1
     finished, folder = run.run(every=50, save_every=250).finished, options.to or RUNS / "zoo"
@@ -37,8 +39,8 @@ def main(argv: list[str]) -> int:
     if not finished:
         print(f"to go on from step {run.step}, give the same command again")
         return 1
-    print(json.dumps(finish(options.name, recipe, run, folder)["measurements"], indent=2))
-    print(f"weights and card are in {folder}; load them with zoo.load({options.name!r}, folder)")
+    print(json.dumps(finish(name, recipe, run, folder)["measurements"], indent=2))
+    print(f"weights and card are in {folder}; load them with zoo.load({name!r}, folder)")
     return 0
 
 
@@ -51,8 +53,21 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--compile", action="store_true", help="translate the networks with torch.compile")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="compute in bfloat16")
     parser.add_argument("--steps", type=int, help="another number of steps")
+    parser.add_argument("--more", type=int, metavar="STEPS", help="go on from the course's weights, at half the rate")
+    parser.add_argument("--preset", choices=("laptop", "gpu"), default="laptop", help="gpu: a larger model and plan")
     parser.add_argument("--to", type=Path, help="folder for weights and card; runs/zoo if left out, the course's stay")
     return parser
+
+
+def chosen(options: argparse.Namespace) -> tuple[str, Recipe]:
+    """The recipe that the options ask for, and the name of what it makes. Raises ValueError where there is none."""
+    name = options.name + (".gpu" if options.preset == "gpu" else "")
+    if name not in RECIPES | GPU:
+        raise ValueError(f"{options.name} has no preset for a GPU; these have one: {', '.join(map(_stem, GPU))}")
+    if None not in (options.more, options.steps):
+        raise ValueError("--steps trains anew and --more goes on: give one of the two")
+    recipe = adjusted((RECIPES | GPU)[name], options.steps, options.bf16)
+    return name, recipe if options.more is None else going_on(name, recipe, options.more)
 
 
 def adjusted(recipe: Recipe, steps: int | None, bf16: bool | None) -> Recipe:
@@ -65,7 +80,13 @@ def prepare(name: str, recipe: Recipe, placement: Placement) -> Fit:
     """The run of a recipe, at the step its checkpoint has reached."""
     model = recipe.build().to(memory_format=torch.channels_last)
     about = describe(name, recipe) | {"hardware": hardware(placement.kind, placement.processes)}
-    return Fit(model, recipe.objective(), recipe.train_images(), recipe.plan, RUNS / f"{name}.pt", about, placement)
+    checkpoint = RUNS / f"{name}{_after(recipe)}.pt"
+    return Fit(model, recipe.objective(), recipe.train_images(), recipe.plan, checkpoint, about, placement)
+
+
+def _after(recipe: Recipe) -> str:
+    """What tells the checkpoint of a run that goes on from the plain run's, and from a later one's."""
+    return f".after_{recipe.went_on_from['steps']}" if isinstance(recipe, GoingOn) else ""
 
 
 def finish(name: str, recipe: Recipe, run: Fit, folder: Path) -> dict:
@@ -83,8 +104,9 @@ def finish(name: str, recipe: Recipe, run: Fit, folder: Path) -> dict:
 
 
 def describe(name: str, recipe: Recipe) -> dict:
-    """What the recipe alone says."""
-    return {
+    """What the recipe alone says, and from which weights it goes on, if it does."""
+    before = {"went_on_from": recipe.went_on_from} if isinstance(recipe, GoingOn) else {}
+    return before | {
         "name": name,
         "purpose": recipe.purpose,
         "builder": recipe.builder,
@@ -93,15 +115,22 @@ def describe(name: str, recipe: Recipe) -> dict:
         "objective": recipe.objective_name,
         "plan": dataclasses.asdict(recipe.plan),
         "samples": f"{GALLERY} draws, seed {recipe.plan.seed}",
-        "command": f"python course.py train {name}{_options(name, recipe)}",
+        "command": f"python course.py train {_stem(name)}{_options(name, recipe)}",
     }
 
 
 def _options(name: str, recipe: Recipe) -> str:
     """The options that make this plan of the zoo's."""
-    usual = RECIPES[name].plan
-    steps = f" --steps {recipe.plan.steps}" if recipe.plan.steps != usual.steps else ""
-    return steps + (f" --{'' if recipe.plan.bf16 else 'no-'}bf16" if recipe.plan.bf16 != usual.bf16 else "")
+    usual, plan = (RECIPES | GPU)[name].plan, recipe.plan
+    preset = " --preset gpu" if name in GPU else ""
+    steps = f" --steps {plan.steps}" if plan.steps != usual.steps else ""
+    steps = f" --more {plan.steps}" if isinstance(recipe, GoingOn) else steps
+    return preset + steps + (f" --{'' if plan.bf16 else 'no-'}bf16" if plan.bf16 != usual.bf16 else "")
+
+
+def _stem(name: str) -> str:
+    """The name without its preset."""
+    return name.removesuffix(".gpu")
 
 
 def hardware(device: str, count: int = 1) -> str:

@@ -11,5 +11,7 @@ RECIPES: dict[str, Recipe] = {
     **puzzle.RECIPES,
     **vlae.RECIPES,
 }
+# Larger models and plans for a GPU, each under the name of its recipe and ".gpu".
+GPU: dict[str, Recipe] = {}
 
-__all__ = ["BUILDERS", "DIGITS_BINARISATION", "RECIPES", "Recipe", "binary_digits"]
+__all__ = ["BUILDERS", "DIGITS_BINARISATION", "GPU", "RECIPES", "Recipe", "binary_digits"]
