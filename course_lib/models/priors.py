@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from course_lib.data.noise import normal
+from course_lib.data.noise import normal, uniform
 from course_lib.models.checks import check_sizes
 from course_lib.models.made import MADE
 
@@ -36,6 +36,53 @@ class StandardNormal(nn.Module):
     def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count code"]:
         """`count` draws of z, with the dtype and the device of `like`."""
         return normal((count, self.code_size), generator, like)
+
+
+class UniformPrior(nn.Module):
+    """p(z) uniform on a cube around 0 with variance 1 in each dimension: sides of 2 sqrt(3)."""
+
+    def __init__(self, code_size: int):
+        super().__init__()
+        self.code_size, self.half = code_size, math.sqrt(3)
+
+    def log_prob(self, z: Float[Tensor, "... code"]) -> Float[Tensor, "..."]:
+        """-code log(2 sqrt(3)) in nats inside the cube, minus infinity outside."""
+        inside = (z.abs() <= self.half).all(-1)
+        height = torch.full_like(z[..., 0], -self.code_size * math.log(2 * self.half))
+        return height.masked_fill(~inside, -math.inf)
+
+    def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count code"]:
+        """`count` draws of z, with the dtype and the device of `like`."""
+        return self.half * (2 * uniform((count, self.code_size), generator, like) - 1)
+
+
+class RingPrior(nn.Module):
+    """p(z) = the mean of `count` Gaussians of one width, their centres evenly on a circle: for codes of two numbers.
+
+    The radius is such that the variance in each dimension is 1: radius^2 / 2 + width^2 = 1.
+    Raises ValueError for fewer than two Gaussians, and a width outside (0, 1).
+    """
+
+    def __init__(self, count: int, width: float):
+        super().__init__()
+        check_sizes(2, count=count)
+        if not 0 < width < 1:
+            raise ValueError(f"a width between 0 and 1 leaves room for a circle of variance 1; got {width:g}")
+        self.code_size, self.width = 2, width
+        angle = 2 * math.pi * torch.arange(count) / count
+        centres = math.sqrt(2 * (1 - width**2)) * torch.stack([angle.cos(), angle.sin()], 1)
+        self.register_buffer("centres", centres, persistent=False)
+
+    def log_prob(self, z: Float[Tensor, "... 2"]) -> Float[Tensor, "..."]:
+        """log 1/count sum_c N(z; c, width^2 I) in nats."""
+        scaled = (z[..., None, :] - self.centres.to(z)) / self.width
+        each = standard_normal_log_prob(scaled) - 2 * math.log(self.width)
+        return each.logsumexp(-1) - math.log(len(self.centres))
+
+    def sample(self, count: int, generator: torch.Generator, like: Float[Tensor, "..."]) -> Float[Tensor, "count 2"]:
+        """`count` draws of z, with the dtype and the device of `like`."""
+        which = (uniform((count,), generator, like) * len(self.centres)).long()
+        return self.centres.to(like)[which] + self.width * normal((count, 2), generator, like)
 
 
 class FlowPrior(nn.Module):
