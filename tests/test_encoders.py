@@ -10,7 +10,7 @@ from course_lib.models.encoders import ConvEncoder, MLPEncoder
 from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.pixelcnn import PixelCNN
-from course_lib.models.priors import FlowPrior
+from course_lib.models.priors import FlowPrior, RingPrior
 from course_lib.models.vae import VAE, vlae
 
 ENCODERS = [MLPEncoder, ConvEncoder]
@@ -115,6 +115,7 @@ def small_vaes():
     yield "vlae", vlae(PixelCNN(shape, width=4, depth=1, code_size=2), 8, 8, 2)
     yield "conv", VAE(ConvEncoder(shape, 2, 8), FactorisedDecoder(shape, 2, "conv", 8), 2)
     yield "mlp", VAE(MLPEncoder(shape, 2, 8), FactorisedDecoder(shape, 2, hidden=8), 2, FlowPrior(2, 8, 2))
+    yield "ring", VAE(MLPEncoder(shape, 2, 8), FactorisedDecoder(shape, 2, hidden=8), 2, RingPrior(5, 0.5))
 
 
 VAES = dict(small_vaes())

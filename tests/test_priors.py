@@ -1,4 +1,4 @@
-"""The flow prior: triangular, invertible, a density that adds up to one, and samples that follow it."""
+"""The priors: densities that add up to one, samples that follow them, and a flow that is triangular and invertible."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch.func import jacrev
 
 from course_lib.models.made import MADE
-from course_lib.models.priors import FlowPrior, StandardNormal, standard_normal_log_prob
+from course_lib.models.priors import FlowPrior, RingPrior, StandardNormal, UniformPrior, standard_normal_log_prob
 
 
 def seeded(seed):
@@ -184,7 +184,135 @@ def test_a_flow_without_a_code_a_unit_or_a_layer_is_refused_by_name(sizes):
         FlowPrior(**{"code_size": 2, **sizes})
 
 
-@pytest.mark.parametrize("prior", [StandardNormal(3), shaken(FlowPrior(3, 8, 2), 6)])
+@pytest.mark.parametrize("prior", [StandardNormal(3), shaken(FlowPrior(3, 8, 2), 6), RingPrior(5, 0.4)])
 def test_the_score_is_the_slope_of_the_log_density(prior):
-    z = codes(4, 3).requires_grad_()
+    z = codes(4, prior.code_size).requires_grad_()
     assert torch.autograd.gradcheck(prior.log_prob, z)
+
+
+# The cube.
+
+HALF = math.sqrt(3)
+
+
+def midpoints(size, steps):
+    """The middles of cells that tile a cube of twice the prior's side, and the volume of a cell."""
+    width = 4 * HALF / steps
+    line = (torch.arange(steps, dtype=torch.float64) + 0.5) * width - 2 * HALF
+    return torch.cartesian_prod(*[line] * size).view(-1, size), width**size
+
+
+@pytest.mark.parametrize("size, steps", [(1, 4000), (2, 200), (3, 40)])
+def test_the_cube_adds_up_to_one_and_has_variance_one_in_each_dimension(size, steps):
+    z, cell = midpoints(size, steps)
+    mass = UniformPrior(size).log_prob(z).exp() * cell
+    assert float(mass.sum()) == pytest.approx(1, abs=1e-12)
+    assert torch.allclose(mass @ z, torch.zeros(size).double(), atol=1e-12)
+    within_a_cell = (4 * HALF / steps) ** 2 / 12
+    covariance = (z * mass[:, None]).T @ z
+    assert torch.allclose(covariance, (1 - within_a_cell) * torch.eye(size).double(), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_each_side_of_the_cube_ends_where_it_should(size):
+    edge = torch.tensor(HALF, dtype=torch.float64)
+    for dimension in range(size):
+        for sign in (-1, 1):
+            z = 0.3 * torch.ones(2, size, dtype=torch.float64)
+            z[0, dimension], z[1, dimension] = sign * edge, sign * torch.nextafter(edge, edge + 1)
+            inside, outside = UniformPrior(size).log_prob(z).tolist()
+            assert inside == pytest.approx(-size * math.log(2 * HALF), abs=1e-12) and outside == -math.inf
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_draws_fill_the_cube_evenly_by_kolmogorov_and_smirnov(size):
+    """sqrt(n) times the greatest distance exceeds 2.2 in one case of ten thousand."""
+    n = 20_000
+    z = UniformPrior(size).sample(n, seeded(0), like=torch.empty(0, dtype=torch.float64))
+    assert z.shape == (n, size)
+    cdf, steps = (z.sort(0).values + HALF) / (2 * HALF), torch.arange(n + 1, dtype=torch.float64)[:, None] / n
+    distance = torch.maximum((steps[1:] - cdf).amax(0), (cdf - steps[:-1]).amax(0))
+    assert (distance * math.sqrt(n) < 2.2).all()
+    assert (torch.cov(z.T).view(size, size) - torch.eye(size)).abs().max() < 5 / math.sqrt(n)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_even_the_outermost_draw_of_the_cube_lies_inside_it(dtype, monkeypatch):
+    prior = UniformPrior(3)
+    monkeypatch.setattr("course_lib.models.priors.uniform", lambda shape, g, like: like.new_zeros(shape))
+    z = prior.sample(1, seeded(0), like=torch.empty(0, dtype=dtype))
+    assert (z < -1.73).all() and prior.log_prob(z).isfinite().all()
+
+
+# The ring.
+
+RINGS = [(3, 0.9), (3, 0.3), (4, 0.25), (7, 0.6), (10, 0.2)]
+
+
+@pytest.mark.parametrize("count, width", RINGS)
+def test_the_ring_is_a_mixture_of_gaussians_on_a_circle(count, width):
+    angle = torch.arange(count, dtype=torch.float64) / count * 2 * math.pi
+    centres = math.sqrt(2 - 2 * width**2) * torch.stack([angle.cos(), angle.sin()], 1)
+    parts = torch.distributions.Independent(torch.distributions.Normal(centres, width), 1)
+    even = torch.distributions.Categorical(torch.ones(count, dtype=torch.float64))
+    z = codes(30, 2, seed=count).view(5, 6, 2)
+    expected = torch.distributions.MixtureSameFamily(even, parts).log_prob(z)
+    # The centres are kept in single precision.
+    assert torch.allclose(RingPrior(count, width).log_prob(z), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("count, width", RINGS)
+def test_the_ring_adds_up_to_one_with_mean_zero_and_variance_one_and_samples_follow_it(count, width):
+    prior, (z, cell) = RingPrior(count, width), grid(6.0, 241)
+    mass = prior.log_prob(z).exp() * cell
+    assert float(mass.sum()) == pytest.approx(1, abs=1e-9)
+    assert torch.allclose(mass @ z, torch.zeros(2).double(), atol=1e-6)
+    assert torch.allclose((z * mass[:, None]).T @ z, torch.eye(2).double(), atol=1e-6)
+    drawn = prior.sample(20_000, seeded(1), like=z)
+    for statistic in (lambda v: v, lambda v: v**2, lambda v: v.prod(-1, keepdim=True), lambda v: v**3, lambda v: v**4):
+        error = 5 * statistic(drawn).std(0) / math.sqrt(len(drawn))
+        assert ((statistic(drawn).mean(0) - mass @ statistic(z)).abs() < error).all()
+
+
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_every_gaussian_of_the_ring_is_drawn_from_equally_often_and_with_its_width(count):
+    prior, n = RingPrior(count, 0.05), 10_000
+    drawn = prior.sample(n, seeded(2), like=torch.empty(0, dtype=torch.float64))
+    distances, nearest = torch.cdist(drawn, prior.centres.double()).min(1)
+    share = torch.bincount(nearest, minlength=count) / n
+    assert len(share) == count and ((share - 1 / count).abs() < 5 / math.sqrt(n * count)).all()
+    assert float(distances.square().mean()) == pytest.approx(2 * 0.05**2, rel=5 / math.sqrt(n))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 2.5])
+def test_a_ring_of_fewer_than_three_is_refused_since_two_lie_on_a_line(count):
+    with pytest.raises(ValueError, match=f"count must be a whole number, 3 or more; got {count}"):
+        RingPrior(count, 0.3)
+
+
+@pytest.mark.parametrize("width", [-0.1, 0.0, 1.0, 2.0, math.nan])
+def test_a_width_that_leaves_no_circle_of_variance_one_is_refused(width):
+    with pytest.raises(ValueError, match=f"circle of variance 1; got {width:g}"):
+        RingPrior(5, width)
+
+
+# All of them.
+
+PRIORS = [StandardNormal(2), FlowPrior(2, 8, 2), UniformPrior(2), RingPrior(7, 0.3)]
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: type(prior).__name__)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_depend_on_the_generator_alone_and_have_the_dtype_that_is_asked_for(prior, dtype):
+    like, before = torch.empty(0, dtype=dtype), torch.get_rng_state()
+    prior = prior.to(dtype)
+    first, again, other = (prior.sample(6, seeded(seed), like=like) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.shape == (6, prior.code_size) and first.dtype == dtype
+    assert prior.log_prob(first).dtype == dtype and prior.log_prob(first.view(2, 3, -1)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda prior: type(prior).__name__)
+def test_a_checkpoint_holds_of_a_prior_what_it_learns_and_nothing_else(prior):
+    assert set(prior.state_dict()) == {name for name, _ in prior.named_parameters()}

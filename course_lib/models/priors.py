@@ -60,12 +60,12 @@ class RingPrior(nn.Module):
     """p(z) = the mean of `count` Gaussians of one width, their centres evenly on a circle: for codes of two numbers.
 
     The radius is such that the variance in each dimension is 1: radius^2 / 2 + width^2 = 1.
-    Raises ValueError for fewer than two Gaussians, and a width outside (0, 1).
+    Raises ValueError for fewer than three Gaussians, whose variances differ, and a width outside (0, 1).
     """
 
     def __init__(self, count: int, width: float):
         super().__init__()
-        check_sizes(2, count=count)
+        check_sizes(3, count=count)
         if not 0 < width < 1:
             raise ValueError(f"a width between 0 and 1 leaves room for a circle of variance 1; got {width:g}")
         self.code_size, self.width = 2, width
