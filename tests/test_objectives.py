@@ -11,6 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from course_lib.data.binarisation import binarise
 from course_lib.data.noise import Shard, normal, uniform
 from course_lib.models.encoders import MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gaussian import DiagonalGaussian
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.priors import StandardNormal
@@ -22,7 +23,9 @@ from course_lib.objectives.gather import whole_batch
 from course_lib.objectives.infovae import InfoVAE, beta_vae, elbo
 from course_lib.objectives.mmd import MMD, mmd_squared
 from course_lib.objectives.objective import Objective
+from course_lib.objectives.reconstruction import FoundOut
 from course_lib.objectives.stein import Stein, score_of
+from course_lib.objectives.target_rate import TargetRate
 from course_lib.objectives.warm_up import KLWarmUp
 
 SHAPE, CODE = (1, 3, 3), 2
@@ -369,7 +372,25 @@ def test_alone_the_whole_batch_is_ones_own():
     assert whole_batch(z) is z
 
 
-JOINT = {"MMD": InfoVAE(0.5, 20.0), "Stein": InfoVAE(0.5, 20.0, Stein()), "free bits": FreeBits(0.004)}
+JOINT = {
+    "MMD": InfoVAE(0.5, 20.0),
+    "Stein": InfoVAE(0.5, 20.0, Stein()),
+    "free bits": FreeBits(0.004),
+    "target rate between the halves'": TargetRate(0.0288, 20.0, 0.0),
+    "target rate with MMD": TargetRate(0.0, 1.0, 20.0),
+}
+
+
+def judged_twice(rows, generators):
+    """The discriminator's weights after two steps on some rows of the batch."""
+    torch.manual_seed(0)
+    vae = VAE(MLPEncoder(SHAPE, CODE, hidden=8), FactorisedDecoder(SHAPE, CODE, hidden=8), CODE).double()
+    objective = TargetRate(1.0, cost=FoundOut(SHAPE, hidden=4))
+    objective.cost.discriminator.double()
+    for generator in generators:
+        objective(vae, grey(8)[rows], generator)
+        objective.after_step()
+    return torch.cat([p.detach().flatten() for p in objective.cost.discriminator.parameters()])
 
 
 def one_process(rank, place):
@@ -386,6 +407,7 @@ def one_process(rank, place):
     adversary(vae, x, Shard(3, rank, 2))
     adversary.after_step()
     found["adversary"] = adversary.state_dict()["divergence"]["discriminator"]["linear.weight"]
+    found["found out"] = judged_twice(slice(4 * rank, 4 * rank + 4), [Shard(seed, rank, 2) for seed in (3, 4)])
     torch.save(found, f"{place}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -422,3 +444,11 @@ def test_two_processes_teach_their_adversaries_the_same_as_one(of_two_processes)
     expected = objective.state_dict()["divergence"]["discriminator"]["linear.weight"]
     for found in of_two_processes:
         assert torch.allclose(found["adversary"], expected, atol=1e-6)
+
+
+def test_two_processes_teach_their_discriminators_of_pictures_the_same_as_one(of_two_processes):
+    expected = judged_twice(slice(None), [seeded(3), seeded(4)])
+    alone = judged_twice(slice(4), [Shard(3, 0, 2), Shard(4, 0, 2)])
+    assert (alone - expected).abs().max() > 1e-4, "half of the batch alone would teach something else"
+    for found in of_two_processes:
+        assert torch.allclose(found["found out"], expected, rtol=0, atol=1e-8)

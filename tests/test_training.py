@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from course_lib.models.encoders import MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.pixelcnn import PixelCNN
-from course_lib.models.vae import pixelcnn_vae
+from course_lib.models.vae import VAE, pixelcnn_vae
 from course_lib.objectives.adversary import Adversary
 from course_lib.objectives.dynamic import DynamicBinarisation
 from course_lib.objectives.free_bits import FreeBits
 from course_lib.objectives.infovae import InfoVAE, elbo
 from course_lib.objectives.likelihood import negative_log_likelihood
+from course_lib.objectives.reconstruction import FoundOut
 from course_lib.objectives.stein import Stein
+from course_lib.objectives.target_rate import TargetRate
 from course_lib.objectives.warm_up import KLWarmUp
 from course_lib.training.fit import CheckpointError, Fit, NotFinite, Plan, fit
 from course_lib.training.placement import Placement
@@ -186,7 +190,8 @@ def test_a_checkpoint_of_another_objective_is_refused_by_name(tmp_path):
 
 def test_no_objective_of_the_library_is_told_by_its_address():
     adversary, stein = InfoVAE(0.5, 2.0, Adversary(2)), InfoVAE(0.5, 2.0, Stein())
-    for objective in (elbo(), FreeBits(0.1), DynamicBinarisation(KLWarmUp(adversary, 5)), stein):
+    judged = TargetRate(3.0, cost=FoundOut((1, 4, 4)))
+    for objective in (elbo(), FreeBits(0.1), DynamicBinarisation(KLWarmUp(adversary, 5)), stein, judged):
         assert " at 0x" not in repr(objective) and type(objective).__name__ in repr(objective)
 
 
@@ -243,6 +248,15 @@ def small_vae(seed=0):
     return pixelcnn_vae((1, 4, 4), code_size=2, hidden=8, width=4, depth=1)
 
 
+def factorised_vae(seed=0):
+    torch.manual_seed(seed)
+    return VAE(MLPEncoder((1, 4, 4), 2, 8), FactorisedDecoder((1, 4, 4), 2, hidden=8), 2)
+
+
+def judged():
+    return TargetRate(3.0, cost=FoundOut((1, 4, 4), features=5.0, hidden=4))
+
+
 class Scaled:
     """An objective with a schedule and something that learns: the loss is the NLL times a number that it follows."""
 
@@ -276,14 +290,18 @@ RUNS = {
     "stand-in that learns": (small_model, Scaled, False),
     "adversary": (small_vae, lambda: InfoVAE(0.5, 2.0, Adversary(2, hidden=8)), False),
     "adversary, warm-up": (small_vae, lambda: KLWarmUp(InfoVAE(0.5, 2.0, Adversary(2, hidden=8)), 10), False),
+    "target rate, found out": (factorised_vae, judged, False),
+    "target rate, found out, in bfloat16": (factorised_vae, judged, True),
 }
 
 
 def interrupted_run(build, objective, plan, path, stop):
     """A run in whose step number `stop`, counted from 0, Ctrl-C arrives."""
     run = Fit(build(), objective, IMAGES, plan, path)
-    last = getattr(run.model, "decoder", run.model).last
-    handle = last.register_forward_pre_hook(lambda *_: signal.raise_signal(signal.SIGINT) if run.step == stop else None)
+    first = getattr(run.model, "encoder", run.model)
+    handle = first.register_forward_pre_hook(
+        lambda *_: signal.raise_signal(signal.SIGINT) if run.step == stop else None
+    )
     run.run(every=1, progress=False)
     handle.remove()
     return run

@@ -11,6 +11,8 @@ from torch.func import functional_call
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.encoders import ConvEncoder
 from course_lib.models.factorised import FactorisedDecoder
+from course_lib.models.outputs import Bernoulli
+from course_lib.objectives.gather import whole_batch
 
 
 class Cost:
@@ -52,13 +54,15 @@ class Features(Cost):
 
     h is what a fixed `network` answers to 2 x - 1, each number shifted and scaled to mean 0 and variance 1 on
     `images`; numbers that hardly vary there do not count. The decoder must be factorised: any other has no mean picture
-    in closed form. Source: Hou et al. (2017), arXiv 1610.00291, section 3.
+    in closed form. Raises ValueError where no number varies. Source: Hou et al. (2017), arXiv 1610.00291, section 3.
     """
 
     def __init__(self, name: str, network: nn.Module, images: Float[Tensor, "n colours h w"], scale: float = 400.0):
         self.name, self.scale, self.network = name, scale, copy.deepcopy(network).eval().requires_grad_(False)
         answers = self.network(2 * images - 1).flatten(1)
         deviation = answers.std(0)
+        if not deviation.max() > 0:
+            raise ValueError(f"no feature of {name!r} varies on these {len(images)} images: give other images, or more")
         self.mean, self.weight = answers.mean(0), (deviation > 0.05 * deviation.max()) / deviation.clamp_min(1e-12)
 
     def __repr__(self) -> str:
@@ -69,7 +73,8 @@ class Features(Cost):
         return self.scale / 2 * apart.square().sum(1) / self.weight.count_nonzero()
 
     def _standardised(self, x: Tensor) -> Float[Tensor, "batch n"]:
-        return (self.network(2 * x - 1).flatten(1) - self.mean) * self.weight
+        answers = self.network.to(x.device)(2 * x - 1).flatten(1)
+        return (answers - self.mean.to(x.device)) * self.weight.to(x.device)
 
 
 class FoundOut(Cost):
@@ -104,10 +109,18 @@ class FoundOut(Cost):
 
     def __call__(self, decoder, x, seen, z):
         drawn = mean_picture(decoder, z)
-        self._pair = x.detach(), drawn.detach()
+        self._pair = whole_batch(x.detach()), whole_batch(drawn.detach())
+        self._follow(x.device)
         (true, _), (made, logit) = self._judged(x), self._judged(drawn)
         apart = (true - made).square().mean(1)
         return self.pixels * -decoder.log_prob(seen, z) + self.features / 2 * apart + self.weight * F.softplus(-logit)
+
+    def _follow(self, device: torch.device) -> None:
+        """The discriminator to the images' device, and Adam's moments with it."""
+        if next(self.discriminator.parameters()).device != device:
+            kept = self.optimiser.state_dict()
+            self.optimiser = torch.optim.Adam(self.discriminator.to(device).parameters())
+            self.optimiser.load_state_dict(kept)
 
     def _judged(self, x: Tensor) -> tuple[Float[Tensor, "batch n"], Float[Tensor, " batch"]]:
         """f(x) and T(x), by a discriminator whose weights get no gradient."""
@@ -126,18 +139,26 @@ class FoundOut(Cost):
         self.optimiser.step()
 
     def state_dict(self) -> dict:
+        """Discriminator and optimiser."""
         return {"discriminator": self.discriminator.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
+        """Take up the state that `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
 
 
 def mean_picture(decoder: Autoregressive, z: Float[Tensor, "batch code"]) -> Float[Tensor, "batch colours h w"]:
-    """Each pixel's probability of ink given the code. Raises ValueError for a decoder whose pixels see each other."""
+    """Each pixel's probability of ink given the code.
+
+    Raises ValueError for a decoder whose pixels see each other, and for pixels that are not black or white.
+    """
     if not isinstance(decoder, FactorisedDecoder):
         raise ValueError(
             f"{type(decoder).__name__} has no mean picture in closed form, since its pixels depend on each other: "
             "give the VAE a FactorisedDecoder"
         )
+    if not isinstance(decoder.output, Bernoulli):
+        kind = type(decoder.output).__name__
+        raise ValueError(f"ink is black or white: give the decoder the output Bernoulli, not {kind}")
     return torch.sigmoid(decoder(z.new_empty(len(z), *decoder.image_shape), z))
