@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.grading.counted import CountedStep, counted_layers
+from course_lib.grading.runs import CodedRuns, Runs
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,15 @@ MODELS: dict[str, Callable] = {
     "parity": parity_logits,
     "step": CountedStep,
     "layers": counted_layers,
+    "runs": Runs,
+    "coded runs": CodedRuns,
 }
-WORDS = {"step": "a step that counts its calls", "layers": "layers that count their calls"}
+WORDS = {
+    "step": "a step that counts its calls",
+    "layers": "layers that count their calls",
+    "runs": "an experiment",
+    "coded runs": "an experiment that makes codes",
+}
 
 
 def build(argument: Any) -> Any:
