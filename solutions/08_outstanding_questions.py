@@ -20,7 +20,7 @@
 # - run two arms on the same seeds, and say how well their difference is known;
 # - write down a prediction and a rule first, and let the numbers decide.
 #
-# Six tasks, 13 points, 72 minutes. You need chapter 08, and from chapter 06 what a decoder that sees earlier pixels is.
+# Six tasks, 13 points, 70 minutes. You need chapter 08, and from chapter 06 what a decoder that sees earlier pixels is.
 #
 # **How it works.** Each task is a function with a contract. Replace the line that raises `NotImplementedError`, run the
 # cell, run the `check` below it: it answers at once, and when something is off it shows the smallest case that fails.
@@ -324,7 +324,7 @@ check("08.verdict", verdict, strict=True)
 # %% [markdown]
 # ## 6. Predict, run, decide
 #
-# Difficulty 3 of 5 · 3 points · 18 minutes
+# Difficulty 3 of 5 · 3 points · 16 minutes
 #
 # Now a question. A decoder that sees earlier pixels can find out by itself what is near at hand: a stroke goes on as it
 # began. A decoder of independent pixels has to be told all by the code. Both are given codes of four numbers, points
