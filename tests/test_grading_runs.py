@@ -62,4 +62,4 @@ def test_codes_are_for_one_factor_and_an_arm_of_less_noise_lies_nearer_to_it():
         assert torch.equal(factor_a, factor_b)
         near = [torch.corrcoef(torch.stack([z[:, 0], factor_a]))[0, 1] for z in (z_a, z_b)]
         assert near[0] < near[1]
-    assert abs(float(found["a"]["train"][1].mean() - found["a"]["test"][1].mean())) > 0.1
+    assert abs(float(found["a"]["train"][1].mean() - found["a"]["test"][1].mean())) > 0.4
