@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from course_lib.models.autoregressive import Autoregressive
 from course_lib.models.encoders import ConvEncoder, MLPEncoder
+from course_lib.models.factorised import FactorisedDecoder
 from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.gaussian import DiagonalGaussian, PointCode
 from course_lib.models.pixelcnn import PixelCNN
@@ -61,6 +62,12 @@ def gated_vae(image_shape: tuple[int, int, int], code_size: int, hidden: int, **
     """A VAE with a convolutional encoder and a gated decoder; `decoder` holds the arguments of GatedPixelCNN."""
     encoder = ConvEncoder(image_shape, code_size, hidden)
     return VAE(encoder, GatedPixelCNN(image_shape, code_size=code_size, **decoder), code_size)
+
+
+def conv_vae(image_shape: tuple[int, int, int], code_size: int, hidden: int) -> VAE:
+    """A VAE with a convolutional encoder and a factorised convolutional decoder, both of `hidden` channels."""
+    decoder = FactorisedDecoder(image_shape, code_size, "conv", hidden)
+    return VAE(ConvEncoder(image_shape, code_size, hidden), decoder, code_size)
 
 
 def vlae(decoder: Autoregressive, hidden: int = 64, flow_hidden: int = 64, flow_layers: int = 4) -> VAE:

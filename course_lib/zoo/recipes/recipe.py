@@ -10,12 +10,16 @@ from course_lib.data import digits
 from course_lib.data.uci_digits import INK_LEVEL
 from course_lib.models.gated import GatedPixelCNN
 from course_lib.models.pixelcnn import PixelCNN
-from course_lib.models.vae import gated_vae, gated_vlae, pixelcnn_vae
+from course_lib.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from course_lib.models.vae import conv_vae, gated_vae, gated_vlae, pixelcnn_vae
 from course_lib.training.fit import Loss, Plan
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "PixelCNN": PixelCNN,
     "GatedPixelCNN": GatedPixelCNN,
+    "RowLSTM": RowLSTM,
+    "DiagonalBiLSTM": DiagonalBiLSTM,
+    "conv_vae": conv_vae,
     "pixelcnn_vae": pixelcnn_vae,
     "gated_vae": gated_vae,
     "gated_vlae": gated_vlae,

@@ -23,9 +23,12 @@ def train_images() -> Tensor:
 
 def shuffled_test() -> Split:
     """The 10,000 test images, sorted by class as published, in an order fixed by a seed of its own."""
-    test = mnist_static().test
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-    return Split(test.images[order], test.labels[order])
+    return shuffled(mnist_static().test)
+
+
+def shuffled(images: Split) -> Split:
+    """In the order of seed 0."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
 
 
 def evaluate_vae_static_mnist(model: VAE) -> dict:
