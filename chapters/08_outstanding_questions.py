@@ -250,17 +250,19 @@ print()
 table(keys, {"lead": "lead", "sharpness": "sharpness", "nll": "NLL"})
 
 source = letters("test")
-x = source.images[ten]
+x = source.images[12:20]
 rows, words = [x], ["letters"]
 for told, name in targets.items():
     vae = load(name_of(name))
     with torch.no_grad():
         rows.append(mean_picture(vae.decoder, vae.encode(x.round()).mu))
     words.append(told)
-fig = image_grid(torch.cat(rows), columns=10, row_labels=words, title="Eight nats, five ideas of what matters")
+fig = image_grid(
+    torch.cat(rows), columns=8, width=6.0, row_labels=words, title="Eight nats, five ideas of what matters"
+)
 show(
     fig,
-    alt="Six rows of ten letters: the letters; fuzzy ones from the pixel target; a fine pattern of stripes with a shadow "
+    alt="Six rows of eight letters: the letters; fuzzy ones from the pixel target; a fine pattern of stripes with a shadow "
     "in the middle from untrained layers; grainy letters from an encoder's layers; darker, clearer ones from a "
     "classifier's layers; and grey noise from a classifier's answers.",
 )
@@ -393,10 +395,10 @@ for told, key in judged.items():
     with torch.no_grad():
         rows.append(mean_picture(vae.decoder, vae.encode(x.round()).mu))
     words.append(told)
-fig = image_grid(torch.cat(rows), columns=10, row_labels=words, title="The judge wants edges, and gets them")
+fig = image_grid(torch.cat(rows), columns=8, width=6.0, row_labels=words, title="The judge wants edges, and gets them")
 show(
     fig,
-    alt="Four rows of ten letters: the letters; fuzzy reconstructions from pixels alone; nearly black and white ones "
+    alt="Four rows of eight letters: the letters; fuzzy reconstructions from pixels alone; nearly black and white ones "
     "with clear edges from pixels and a judge; and sharp but often broken shapes from VAE-GAN.",
 )
 
