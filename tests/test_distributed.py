@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from course_lib.data import digits
+from course_lib.experiments import shared_batch
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.vae import pixelcnn_vae
 from course_lib.objectives.adversary import Adversary
@@ -181,3 +183,29 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(pair):
 
 if __name__ == "__main__":
     carry_out(Path(sys.argv[1]))
+
+
+# Machines, as torchrun starts them
+
+
+def test_two_machines_of_one_process_each_do_together_what_one_process_does(tmp_path):
+    """Two torchruns that meet at a port, as on a cluster, here on one machine."""
+    with socket.socket() as any_free:
+        any_free.bind(("127.0.0.1", 0))
+        port = any_free.getsockname()[1]
+    file = tmp_path / "weights.pt"
+    meet = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    program = ["-m", "course_lib.experiments.shared_batch", str(file)]
+    machines = [
+        subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *meet, "--node-rank", rank, *program])
+        for rank in ("0", "1")
+    ]
+    assert [machine.wait(timeout=120) for machine in machines] == [0, 0]
+    assert torch.allclose(torch.load(file), shared_batch.trained(Placement()), atol=1e-4)
+
+
+def test_a_placement_counts_the_processes_of_all_machines_that_torchrun_has_started(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    assert (Placement().processes, Placement().nodes) == (8, 2)

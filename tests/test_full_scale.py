@@ -57,6 +57,29 @@ def test_all_stored_weights_together_are_under_forty_megabytes():
     assert sum(path.stat().st_size for path in cards.WEIGHTS.rglob("*") if path.is_file()) < 40_000_000
 
 
+def test_weights_are_rounded_to_what_is_stored_before_they_are_measured(tmp_path):
+    """In half precision: what was measured is what is loaded, number for number, in half the bytes."""
+    name, seen = "static/narrow", {}
+    recipe = full_scale.RECIPES[name]
+    short = dataclasses.replace(
+        recipe,
+        plan=dataclasses.replace(recipe.plan, steps=1, batch_size=2),
+        train_images=lambda: torch.zeros(4, *full_scale.SHAPE),
+        evaluate=lambda model: seen.update({k: v.clone() for k, v in model.state_dict().items()}) or {},
+    )
+    for stored in (torch.float32, torch.float16):
+        model = short.build()
+        run = Fit(model, short.objective(), short.train_images(), short.plan, None, {"hardware": "any"})
+        run.run(progress=False)
+        train.finish(name, dataclasses.replace(short, stored=stored), run, tmp_path / str(stored))
+        loaded = zoo.load(name, tmp_path / str(stored)).state_dict()
+        assert all(torch.equal(loaded[key], value) and value.dtype == torch.float32 for key, value in seen.items())
+    sizes = [
+        (tmp_path / str(stored) / f"{name}.safetensors").stat().st_size for stored in (torch.float32, torch.float16)
+    ]
+    assert sizes[1] < 0.6 * sizes[0]
+
+
 def test_the_quick_number_is_of_the_first_images_alone_exact_or_the_elbos():
     x = torch.cat([torch.zeros(full_scale.QUICK, 1, 28, 28), torch.ones(5, 1, 28, 28)])
     decoder, vae = (full_scale.RECIPES[f"static/{kind}"].build().eval() for kind in ("narrow", "beta_2"))

@@ -14,7 +14,7 @@ from course_lib.measurement.information import information
 from course_lib.measurement.likelihood import iwae_nll
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.zoo import cards, train
-from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits
+from course_lib.zoo.recipes import DIGITS_BINARISATION, RECIPES, binary_digits, full_scale
 
 MNIST_MODELS = ["pixelcnn_mnist", "pixelcnn_mnist_narrow"]
 CARD_FIELDS = {"name", "data", "objective", "plan", "hardware", "seconds", "measurements", "sha256", "command"}
@@ -26,11 +26,12 @@ def copied(tmp_path):
     return shutil.copytree(cards.WEIGHTS, tmp_path / "weights")
 
 
-def test_every_recipe_has_been_trained_and_every_model_has_a_recipe():
-    assert zoo.names() == sorted(RECIPES)
+def test_every_model_has_a_recipe_and_every_recipe_has_been_trained_but_some_of_full_scale():
+    assert set(zoo.names()) <= set(RECIPES)
+    assert set(RECIPES) - set(zoo.names()) <= set(full_scale.RECIPES)
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", zoo.names())
 def test_the_card_says_what_was_done_and_agrees_with_the_recipe(name):
     card = zoo.card(name)
     assert CARD_FIELDS <= set(card)
@@ -39,7 +40,7 @@ def test_the_card_says_what_was_done_and_agrees_with_the_recipe(name):
     assert card["seconds"] > 0 and card["plan"]["steps"] > 0
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", zoo.names())
 def test_weights_are_under_five_megabytes_and_match_their_checksum(name):
     content = (cards.WEIGHTS / f"{name}.safetensors").read_bytes()
     assert len(content) < 5_000_000

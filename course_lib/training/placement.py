@@ -42,9 +42,14 @@ class Placement:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.accelerator == "auto" else self.accelerator
 
     @property
+    def nodes(self) -> int:
+        """How many machines: one, unless torchrun was started on several."""
+        return int(os.environ.get("GROUP_WORLD_SIZE", 1))
+
+    @property
     def processes(self) -> int:
-        """How many there will be: under torchrun as many as it has started, else one for each device."""
-        return int(os.environ.get("LOCAL_WORLD_SIZE", self.devices))
+        """How many there will be in all: under torchrun as many as it has started, else one for each device."""
+        return int(os.environ.get("WORLD_SIZE", self.devices))
 
     def start(self, bf16: bool) -> "Fabric":
         """Fabric with the processes of the run: this program, started again for each further device.
@@ -55,7 +60,8 @@ class Placement:
 
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         precision = "bf16-mixed" if bf16 else "32-true"
-        fabric = Fabric(accelerator=self.kind, devices=self.processes, precision=precision)
+        here = self.processes // self.nodes
+        fabric = Fabric(accelerator=self.kind, devices=here, num_nodes=self.nodes, precision=precision)
         fabric.launch()
         return fabric
 

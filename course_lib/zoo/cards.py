@@ -64,10 +64,12 @@ def samples(name: str, folder: Path = WEIGHTS) -> Tensor:
     return packed.float()
 
 
-def save(name: str, model: nn.Module, drawn: Tensor, about: dict, folder: Path = WEIGHTS) -> dict:
-    """Write weights, samples and card. The card goes last, so a torn write is caught by its sha256."""
+def save(
+    name: str, model: nn.Module, drawn: Tensor, about: dict, folder: Path = WEIGHTS, dtype: torch.dtype = torch.float32
+) -> dict:
+    """Write weights in `dtype`, samples and card. The card goes last, so a torn write is caught by its sha256."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    state = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    state = {key: value.contiguous().cpu().to(dtype) for key, value in model.state_dict().items()}
     contents = {name: pack_weights(state), f"{name}.samples": pack_weights({"samples": drawn.to(torch.uint8).cpu()})}
     about = {**about, "sha256": {key: hashlib.sha256(content).hexdigest() for key, content in contents.items()}}
     for key, content in contents.items():

@@ -13,7 +13,7 @@ from course_lib.zoo import cards
 from course_lib.zoo.recipes import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GoingOn(Recipe):
     """A recipe whose model starts from the stored weights of `name`; `went_on_from` tells which these are.
 

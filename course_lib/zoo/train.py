@@ -92,15 +92,17 @@ def _after(recipe: Recipe) -> str:
 def finish(name: str, recipe: Recipe, run: Fit, folder: Path) -> dict:
     """Measure the trained model, draw its gallery, and store all of it."""
     model = run.model.to("cpu", memory_format=torch.contiguous_format).eval()
+    model = model.to(recipe.stored).float()
     drawn = model.sample(GALLERY, torch.Generator().manual_seed(recipe.plan.seed))
     about = describe(name, recipe) | {
         "parameters": sum(p.numel() for p in model.parameters()),
         "hardware": run.about["hardware"],
         "seconds": round(run.seconds),
         "torch": torch.__version__,
+        "weights": str(recipe.stored).removeprefix("torch."),
         "measurements": recipe.evaluate(model),
     }
-    return cards.save(name, model, drawn, about, folder)
+    return cards.save(name, model, drawn, about, folder, recipe.stored)
 
 
 def describe(name: str, recipe: Recipe) -> dict:

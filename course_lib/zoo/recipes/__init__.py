@@ -4,6 +4,7 @@ from course_lib.zoo.recipes import full_scale, headline, knob, lab, outstanding,
 from course_lib.zoo.recipes.recipe import BUILDERS, DIGITS_BINARISATION, Recipe, binary_digits
 
 RECIPES: dict[str, Recipe] = {
+    **full_scale.RECIPES,
     **headline.RECIPES,
     **knob.RECIPES,
     **lab.RECIPES,

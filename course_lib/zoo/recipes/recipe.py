@@ -33,7 +33,7 @@ class Recipe:
     """One model: `builder` and `arguments` make it, `train_images` and `objective` and `plan` train it.
 
     `objective` makes the loss anew for every run, since an adversary learns; `evaluate` returns the measurements that
-    the card carries.
+    the card carries. Weights are rounded to `stored` before they are measured: the card tells of those on disk.
     """
 
     purpose: str
@@ -45,6 +45,7 @@ class Recipe:
     plan: Plan
     train_images: Callable[[], Tensor]
     evaluate: Callable[[nn.Module], dict]
+    stored: torch.dtype = torch.float32
 
     def build(self) -> nn.Module:
         """The untrained model, its weights drawn from the plan's seed."""

@@ -1,0 +1,165 @@
+"""Chapter 09: every system the article names at the papers' picture size, beside what was published."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from course_lib.measurement.ledger import Result, results
+from course_lib.measurement.likelihood import exact_nll_per_image, summary
+from course_lib.zoo import cards, load
+from course_lib.zoo.recipes.full_scale import DATA, KINDS
+from course_lib.zoo.train import hardware
+
+NATS = "nats per image"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number of the literature: nats per image, whether it is an upper bound on the NLL, and where it stands."""
+
+    nats: float
+    bound: bool
+    what: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{'at most ' if self.bound else ''}{self.nats:.2f}"
+
+
+PIXELVAE = "Gulrajani et al. (2017), arXiv 1611.05013, table 1"
+PIXELRNN = "van den Oord et al. (2016), arXiv 1601.06759"
+VLAE = "Chen et al. (2017), arXiv 1611.02731"
+PUBLISHED: dict[str, Published] = {
+    "static/pixelcnn": Published(80.10, False, "gated PixelCNN of 13 layers", PIXELVAE),
+    "static/diagonal_bilstm": Published(80.75, False, "Diagonal BiLSTM of one layer", PIXELRNN),
+    "static/vae": Published(87.41, True, "convolutional VAE, factorised decoder", PIXELVAE),
+    "static/pixelvae": Published(80.08, True, "gated PixelVAE", PIXELVAE),
+    "static/vlae": Published(79.03, True, "VLAE, a code of 64 numbers", f"{VLAE}, table 1"),
+    "dynamic/narrow": Published(87.55, False, "small PixelCNN alone", f"{VLAE}, appendix D"),
+    "dynamic/narrow_code": Published(79.48, True, "the same with a code", f"{VLAE}, appendix D"),
+    "dynamic/vlae": Published(78.94, True, "and with a flow prior", f"{VLAE}, appendix D"),
+}
+BARS = {"static/pixelcnn": 81.3, "static/pixelvae": 80.1, "static/vlae": 80.0, "static/vae": 87.4}
+"""What the course set out to reach, in nats."""
+MEASURED = {
+    "rate": ("rate", NATS),
+    "information": ("I(x;z), lower bound, N = 10,000", NATS),
+    "probe": ("probe accuracy, means", ""),
+    "probe_drawn": ("probe accuracy, drawn codes", ""),
+}
+
+
+def stored() -> list[str]:
+    """The models of full scale that the zoo holds, in the order of KINDS."""
+    held = set(cards.names())
+    return [name for data in DATA for kind in KINDS if (name := f"{data}/{kind}") in held]
+
+
+def key_of(name: str, quantity: str) -> str:
+    """Where the ledger keeps a number of a model."""
+    return f"09.{name.replace('/', '.')}.{quantity}"
+
+
+def from_cards() -> Iterator[Result]:
+    """What the cards say of every stored model: one training each, so the spread is a standard error over images."""
+    for name in stored():
+        card = cards.card(name)
+        found, about = card["measurements"], dict(seeds=(card["plan"]["seed"],), hardware=card["hardware"])
+        nll = found["nll"]
+        yield Result(
+            key_of(name, "nll"),
+            "",
+            f"NLL, {nll['estimator']}: {name}",
+            nll["nats"],
+            NATS,
+            nll["standard_error"],
+            **about,
+        )
+        for quantity in MEASURED.keys() & found.keys():
+            words, unit = MEASURED[quantity]
+            value, error = number(found[quantity])
+            yield Result(key_of(name, quantity), "", f"{words}: {name}", value, unit, error, **about)
+        yield Result(key_of(name, "seconds"), "", f"training: {name}", card["seconds"], "s", **about)
+
+
+def number(found: dict) -> tuple[float, float]:
+    """The number of a measurement on a card, and its standard error, or 0 where it has none."""
+    value = next(found[name] for name in ("value", "lower", "accuracy") if name in found)
+    return value, found.get("standard_error", 0.0)
+
+
+def over(name: str, data: str) -> Result:
+    """The exact NLL of a stored model on the test images of one binarisation, its own or the other."""
+    nats = exact_nll_per_image(load(name), DATA[data].test().images, seed=0)
+    found = summary(nats, "exact", DATA[data].told)
+    return Result(
+        f"09.binarisation.{name.replace('/', '.')}.on_{data}",
+        "",
+        f"NLL on {data} test images, exact: {name}",
+        found.nats,
+        NATS,
+        found.standard_error,
+        seeds=(0,),
+        hardware=hardware("cpu"),
+    )
+
+
+def binarisations() -> Iterator[Result]:
+    """Two models that differ in the binarisation they learnt from, each on both."""
+    for name in ("static/narrow", "dynamic/narrow"):
+        for data in DATA:
+            yield over(name, data)
+
+
+# What is said of the numbers
+
+
+@dataclass(frozen=True)
+class Difference:
+    """a - b of two numbers of the ledger. The images are the same, so the error, as if they were not, is too large."""
+
+    value: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ± {self.error:.2f}"
+
+
+def saving(before: str, after: str, known: dict[str, Result] | None = None) -> Difference:
+    """By how many nats the second model's NLL is lower."""
+    known = known or results()
+    a, b = (known[key_of(name, "nll")] for name in (before, after))
+    return Difference(a.value - b.value, math.hypot(a.spread, b.spread))
+
+
+HEAD = ("model", "NLL", "bar", "published", "I(x;z)", "rate", "named", "steps x batch", "parameters", "minutes")
+
+
+def cells(name: str, known: dict[str, Result]) -> list[str]:
+    """A model's row: what it reached, what was published, what it says, and what was spent on it."""
+    card, nll, bar = cards.card(name), known[key_of(name, "nll")], BARS.get(name)
+    informed, rate, named = (known.get(key_of(name, q)) for q in ("information", "rate", "probe_drawn"))
+    plan = card["plan"]
+    return [
+        f"`{name}`",
+        f"{'' if 'exact' in nll.quantity else '≤ '}{nll.value:.2f} ± {nll.spread:.2f}",
+        "" if bar is None else f"{bar:.1f}, {'met' if nll.value <= bar else f'{nll.value - bar:.1f} above'}",
+        str(PUBLISHED.get(name, "")).replace("at most", "≤"),
+        "" if informed is None else f"{informed.value:.2f}",
+        "" if rate is None else f"{rate.value:.2f}",
+        "" if named is None else f"{named.value:.2f}",
+        f"{plan['steps']:,} x {plan['batch_size']}",
+        f"{card['parameters']:,}",
+        f"{card['seconds'] / 60:.0f}",
+    ]
+
+
+def markdown(names: Sequence[str], known: dict[str, Result] | None = None) -> str:
+    """The table of these models, as the chapter and the README show it."""
+    known = known or results()
+    rows = [HEAD, ["---"] * len(HEAD), *(cells(name, known) for name in names)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+EXPERIMENTS = {"09.table": from_cards, "09.binarisation": binarisations}
+CLAIMS = ()
