@@ -85,7 +85,8 @@ def less(rows, other, columns):
 def grid(rows, words, title, width):
     """Rows of pictures with a word beside each, and no paper left over."""
     fig = image_grid(torch.cat(rows).detach(), columns=len(rows[0]), row_labels=words, title=title, width=width)
-    pictures = width - 0.085 * max(map(len, words))
+    pictures = width - 0.1 * max(map(len, words))
+    fig.axes[0].set_anchor("E")
     fig.set_size_inches(width, pictures * len(rows) / len(rows[0]) + 0.4)
     return fig
 
@@ -309,11 +310,11 @@ show(
 # called a letter: ten logits hardly depend on the place, so the code does not speak of it, and whatever noise makes a
 # network answer K is as good as a K. That is no discovery. The labels went in at the start, as
 # they do in every "perceptual" loss whose network was trained on labelled pictures. The same classifier's **layers**
-# are no such short cut: a few letters more than by pixels, within two errors.
+# are no such short cut: a few letters more than by pixels, within two errors, and a hint of more form.
 #
 # **The article's proposal**, layers of an encoder that learnt from pixels, names a few letters more than pixels do, by
-# less than one error, and pays for it in likelihood. We see no difference, and would not expect a large one: what that
-# encoder knows, it learnt from pixels. **Untrained** layers name fewer letters and tell less of their form. They care
+# less than one error, and pays for it in likelihood, and a little in place. In letters we see no difference, and would
+# not expect a large one: what that encoder knows, it learnt from pixels. **Untrained** layers name fewer letters and tell less of their form. They care
 # for edges at random; the picture that pleases them is a pattern of stripes (which counts as very sharp).
 #
 # **And disentangling?** The lead of the best dimension over the next is small for all five. Four are alike within one
@@ -365,8 +366,8 @@ show(
     fig,
     alt="Five scatter plots of the codes of 250 test digits, each drawn as its numeral, over draws of the prior in grey: "
     "a round cloud three times, a square, and a ring of ten blots. Drawn codes of the ELBO mix in the middle; those of "
-    "InfoVAE and the three kinds of points lie in patches by class. Points held to the square keep to it, all but a "
-    "few; those held to the ring fill the disc, and leave gaps in the ring.",
+    "InfoVAE and the three kinds of points lie in patches by class. Most points held to the square lie in it; "
+    "those held to the ring lie around it and some inside, and ten blots are not to be seen among them.",
 )
 for name, vae in vaes.items():
     found = code_numbers(vae, seed=0)
@@ -406,8 +407,8 @@ print(f"{slower.quantity}: {slower}")
 
 # %% [markdown]
 # **More steps**: the lead shrinks from half a nat to a fifth, a hint, and the neighbours are equal. Most of what we saw
-# was speed: without noise one learns faster. And the points' distortion *rises* while their NLL falls: for new digits
-# the encoder answers points that are ever less right, and the sum over the grid does not ask the encoder. **Other
+# was speed: without noise one learns faster. And while every NLL has fallen, the distortion fell for noisy codes only:
+# for new digits the encoder's points got no better, and the sum over the grid does not ask the encoder. **Other
 # priors**: the cube does about as well as the normal, the ring half a nat worse, and nothing is gained; a batch of 128
 # shows MMD² a ring, and hardly its blots, and ten blots did not become ten classes.
 #
