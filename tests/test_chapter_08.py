@@ -69,6 +69,16 @@ def test_the_grid_agrees_with_one_of_equal_weights():
     assert summed_nll(vae, x) == pytest.approx(prior_grid_nll(vae, x, 400).nats, abs=2e-3)
 
 
+@pytest.mark.parametrize("prior", [UniformPrior(2), RingPrior(10, 0.2)], ids=lambda p: type(p).__name__)
+def test_the_grid_weighs_codes_by_the_prior_that_is_the_models_own(prior):
+    """As the mean of p(x|z) over draws of that prior has it."""
+    vae, x = small_vae(prior, seed=2), all_pictures()[[3, 170, 400]]
+    z = prior.sample(50_000, torch.Generator().manual_seed(0), like=x)
+    with torch.no_grad():
+        drawn = [vae.decoder.log_prob(one.expand(len(z), 1, 3, 3), z).exp().mean().log() for one in x]
+    assert summed_nll(vae, x) == pytest.approx(-float(torch.stack(drawn).mean()), abs=0.03)
+
+
 def test_a_quantity_at_some_information_lies_on_the_line_between_its_neighbours():
     curve = [{"information": i, "probe": p} for i, p in ((6.0, 0.9), (2.0, 0.1), (4.0, 0.5))]
     assert at(2.5, curve, "probe") == pytest.approx(0.2)
@@ -309,6 +319,10 @@ def test_a_seed_makes_another_model_of_digits_and_the_steps_are_those_asked_for(
     assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2])
     plans = []
     monkeypatch.setattr(chapter_08, "fit", lambda vae, objective, x, plan, progress: plans.append((plan, len(x))))
+    starts = [coded("point", seed).encoder for seed in (0, 0, 1)]
+    weights = [torch.cat([p.flatten() for p in encoder.parameters()]) for encoder in starts]
+    assert torch.equal(weights[0], weights[1]) and not torch.allclose(weights[0], weights[2])
+    plans.clear()
     coded("ring", 2, steps=7)
     assert (plans[0][0].steps, plans[0][0].seed, plans[0][1]) == (7, 2, len(digits(binary=True).train))
 
