@@ -292,7 +292,7 @@ for told, name in targets.items():
     with torch.no_grad():
         rows.append(mean_picture(vae.decoder, vae.encode(x.round()).mu))
     words.append(told)
-fig = grid(rows, words, "A rate of eight nats, five ideas of what matters", width=6.0)
+fig = grid(rows, words, "Five targets at a rate of eight nats", width=6.0)
 show(
     fig,
     alt="Six rows of eight letters: the letters; fuzzy ones from the pixel target; a fine pattern of stripes with a shadow "
