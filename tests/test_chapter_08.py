@@ -114,7 +114,7 @@ def test_the_trap_is_where_the_ledger_says():
     assert free["rate"] == pytest.approx(4.0, abs=0.3) and held["rate"] == pytest.approx(4.0, abs=0.3)
     assert held["information"] > free["information"] + 1.0
     assert free["off"] > held["off"]
-    assert free["width"] < 0.4 and 0.85 < held["width"] < 1.1
+    assert 0.15 < free["width"] < 0.4 and 0.85 < held["width"] < 1.1
     assert free["information"] == pytest.approx(
         result("08.trap.free.information").value, abs=result("08.trap.free.information").band
     )
