@@ -265,8 +265,7 @@ check("00.nats_to_bits", nats_to_bits)
 # | 08 | outstanding questions | What is still open? |
 # | 09 | full scale | Does it hold at the papers' scale? |
 #
-# Chapters 00 to 08 are here, each after this one with an exercise; the last is being written. Go on with
-# [chapter 01](01_chain_rule.ipynb).
+# Chapters 01 to 08 have an exercise each. Go on with [chapter 01](01_chain_rule.ipynb).
 #
 # ## What was claimed, what was found
 #

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from course_lib.measurement.ledger import Result, results
 from course_lib.measurement.likelihood import exact_nll_per_image, summary
+from course_lib.measurement.mean import Mean
 from course_lib.zoo import cards, load
-from course_lib.zoo.recipes.full_scale import DATA, KINDS
+from course_lib.zoo.recipes.full_scale import DATA, KINDS, per_image
 from course_lib.zoo.train import hardware
 
 NATS = "nats per image"
+COMPARED = 2000
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,29 @@ def binarisations() -> Iterator[Result]:
             yield over(name, data)
 
 
+SEEN = ("static/pixelcnn", "static/vae", "static/pixelvae", "static/info_mmd", "static/vlae")
+"""The models that are asked about pictures they were trained on."""
+
+
+def seen() -> Iterator[Result]:
+    """NLL, or for a VAE the negative ELBO, of COMPARED pictures that were trained on and of as many new ones."""
+    source = DATA["static"]
+    pictures = {"train": source.train()[:COMPARED], "test": source.test().images[:COMPARED]}
+    for name in SEEN:
+        for which, x in pictures.items():
+            nats = Mean.of(per_image(load(name), x))
+            yield Result(
+                f"09.seen.{name.replace('/', '.')}.{which}",
+                "",
+                f"NLL, for a VAE -ELBO, {COMPARED:,} {which} pictures: {name}",
+                nats.value,
+                NATS,
+                nats.standard_error,
+                seeds=(0,),
+                hardware=hardware("cpu"),
+            )
+
+
 # What is said of the numbers
 
 
@@ -161,5 +186,5 @@ def markdown(names: Sequence[str], known: dict[str, Result] | None = None) -> st
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-EXPERIMENTS = {"09.table": from_cards, "09.binarisation": binarisations}
+EXPERIMENTS = {"09.table": from_cards, "09.binarisation": binarisations, "09.seen": seen}
 CLAIMS = ()

@@ -1,0 +1,81 @@
+"""Chapter 09: its table says what the cards say, and the README what the table says."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import zoo
+from course_lib.experiments import chapter_09
+from course_lib.experiments.chapter_09 import BARS, HEAD, PUBLISHED, cells, from_cards, key_of, markdown, saving, stored
+from course_lib.measurement.ledger import Result, results
+from course_lib.zoo.recipes import full_scale
+from course_lib.zoo.recipes.full_scale import per_image
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def row(name: str, **changes) -> dict[str, str]:
+    """A model's row of the table by column, with its NLL in the ledger changed."""
+    known = results()
+    key = key_of(name, "nll")
+    return dict(zip(HEAD, cells(name, known | {key: dataclasses.replace(known[key], **changes)}), strict=True))
+
+
+def test_the_ledger_holds_what_the_cards_say():
+    """After a model was trained again: python course.py measure 09.table."""
+    known = results()
+    for found in from_cards():
+        assert known[found.key].value == pytest.approx(found.value, abs=1e-6), found.key
+        assert known[found.key].spread == pytest.approx(found.spread, abs=1e-6), found.key
+
+
+def test_every_stored_model_of_full_scale_has_its_row_and_its_numbers():
+    assert sorted(stored()) == sorted(name for name in zoo.names() if name in full_scale.RECIPES)
+    for name in stored():
+        measured = zoo.card(name)["measurements"]
+        quantities = {"nll", "seconds"} | (chapter_09.MEASURED.keys() & measured.keys())
+        assert {key_of(name, quantity) for quantity in quantities} <= results().keys()
+        assert ("rate" in measured) == ("code_size" in zoo.card(name)["arguments"])
+
+
+def test_the_readme_shows_the_table_as_it_is_now():
+    text = README.read_text(encoding="utf-8")
+    for data in full_scale.DATA:
+        table = markdown([name for name in stored() if name.startswith(data)])
+        assert table in text, f"README.md has another table. It should be:\n{table}"
+
+
+@pytest.mark.parametrize("name", [name for name in BARS if name in zoo.names()])
+def test_a_bar_is_met_at_the_bar_and_not_above(name):
+    bar = BARS[name]
+    assert row(name, value=bar)["bar"] == f"{bar:.1f}, met"
+    assert row(name, value=bar - 3.0)["bar"] == f"{bar:.1f}, met"
+    assert row(name, value=bar + 1.26)["bar"] == f"{bar:.1f}, 1.3 above"
+
+
+def test_a_bound_is_told_from_an_exact_number():
+    for name in stored():
+        bounded = "code_size" in zoo.card(name)["arguments"]
+        assert row(name)["NLL"].startswith("≤") == bounded
+        if name in PUBLISHED:
+            assert PUBLISHED[name].bound == bounded
+            assert row(name)["published"].startswith("≤") == bounded
+
+
+def test_a_saving_is_positive_when_the_second_is_better_and_its_errors_add_in_quadrature():
+    before, after = (
+        Result(key_of(name, "nll"), "", "NLL, exact", v, "", s) for name, v, s in (("a", 90, 3), ("b", 85, 4))
+    )
+    found = saving("a", "b", {r.key: r for r in (before, after)})
+    assert (found.value, found.error) == (5, 5)
+    assert str(found) == "5.00 ± 5.00"
+
+
+def test_what_is_said_of_one_picture_does_not_depend_on_its_neighbours_where_the_likelihood_is_exact():
+    model = full_scale.RECIPES["static/narrow"].build().eval()
+    x = torch.bernoulli(torch.full((6, 1, 28, 28), 0.2), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        alone = torch.stack([-model.log_prob(x[[i]])[0] for i in range(len(x))])
+    assert torch.allclose(per_image(model, x), alone.double(), rtol=1e-5)
