@@ -119,6 +119,7 @@ VERBS = {
     "test": ("run every test and every notebook   [pytest's arguments, such as -k NAME or a path]", test),
     "grade": ("grade exercise notebooks   PATH...", elsewhere("course_lib.grading.cli")),
     "progress": ("show which tasks are solved; kept on this computer alone", elsewhere("course_lib.grading.progress")),
+    "update": ("take over the newest version; what you changed is kept", elsewhere("course_lib.notebooks.update")),
     "refresh": ("run chapters and store their outputs", elsewhere("course_lib.notebooks.refresh")),
     "train": ("train the models that the chapters show", elsewhere("course_lib.zoo.train")),
     "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.experiments.run")),

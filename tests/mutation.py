@@ -71,22 +71,23 @@ DROPPED_CALLS = (
 DROPPED_PARTS = ("T", "mT")
 
 
-def mutants(source: str, name: str) -> Iterator[tuple[str, str]]:
-    """What was changed, and the source in which it was, for every change in the function `name`; each parses anew."""
+def mutants(source: str, name: str) -> Iterator[tuple[str, str, str]]:
+    """What was changed, the line as it was, and the source with the change, for every change in the function `name`."""
     tree = ast.parse(source)
     function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     before, seen = ast.unparse(tree), set()
+    lines = source.splitlines()
     for statement in body:
         for node in ast.walk(statement):
             for change in changes(node):
                 undo, told = change()
                 after = ast.unparse(tree)
-                line = getattr(node, "lineno", 0)
+                line = lines[getattr(node, "lineno", 1) - 1].strip()
                 undo()
                 if after != before and after not in seen:
                     seen.add(after)
-                    yield f"{told} in line {line - function.lineno}", after
+                    yield told, line, after
     assert ast.unparse(tree) == before
 
 
