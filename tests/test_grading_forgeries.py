@@ -220,15 +220,15 @@ def test_what_reads_the_answers_is_told_that_it_may_not(graded):
         assert any(word in said for word in ("ermission", "CalledProcessError", "cross-device")), (how, said)
 
 
-def test_no_forgery_gets_a_point(graded, capsys):
+def test_no_forgery_gets_a_point(graded, record_property):
     tried = {name: report for name, report in graded.items() if name != "honest"}
     whole = sum(task.points for task in tasks.exercise("01"))
     succeeded = [name for name, report in tried.items() if report["score"] or report["points"] != whole]
-    with capsys.disabled():
-        print(f"\n{'forgery':<52}points  what the grader said of the answer")
-        for name, report in tried.items():
-            said = next(task["message"] for task in report["tasks"] if task["id"] == TASK)
-            print(f"{name:<52}{report['score']:>6}  {said[:90]}")
-        print(f"forgeries tried: {len(tried)}, succeeded: {len(succeeded)}")
+    lines = [f"{'forgery':<52}points  what the grader said of the answer"]
+    for name, report in tried.items():
+        said = next(task["message"] for task in report["tasks"] if task["id"] == TASK)
+        lines.append(f"{name:<52}{report['score']:>6}  {said[:90]}")
+    lines.append(f"forgeries tried: {len(tried)}, succeeded: {len(succeeded)}")
+    record_property("table: forgeries", "\n".join(lines))
     assert len(tried) >= 30
     assert succeeded == []

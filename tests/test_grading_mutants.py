@@ -135,9 +135,9 @@ def survivors(task, namespace: dict, source: str) -> tuple[int, list[tuple[str, 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_no_mutant_of_a_solution_is_taken_for_right_without_a_reason(path, capsys):
+def test_no_mutant_of_a_solution_is_taken_for_right_without_a_reason(path, record_property):
     namespace, sources = defined(path)
-    lines, unexplained = [f"\n{'task':<34}mutants  refused  the same, for a reason"], []
+    lines, unexplained = [f"{'task':<34}mutants  refused  the same, for a reason"], []
     for task in exercise(path.name[:2]):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -147,8 +147,7 @@ def test_no_mutant_of_a_solution_is_taken_for_right_without_a_reason(path, capsy
         assert set(filter(None, reasons)) <= set(SAME)
         said = ", ".join(sorted(set(filter(None, reasons))))
         lines.append(f"{task.id:<34}{tried:>7}{tried - len(alive):>9}  {len(alive)}{': ' * bool(said)}{said}")
-    with capsys.disabled():
-        print("\n".join(lines))
+    record_property(f"table: mutants of {path.stem}", "\n".join(lines))
     assert unexplained == [], "\n".join(map(str, unexplained))
 
 

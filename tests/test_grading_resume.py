@@ -37,6 +37,7 @@ def reports(target: Path) -> list[dict]:
     return json.loads(target.read_text())["notebooks"]
 
 
+@pytest.mark.fault("the grader is interrupted")
 def test_after_an_interruption_what_was_graded_is_kept_and_not_graded_again(tmp_path, monkeypatch, capsys):
     hand_in(tmp_path / "class", a=RIGHT, b=WRONG, c=RIGHT)
     arguments = [str(tmp_path / "class"), "--json", str(tmp_path / "grades.json"), "--jobs", "1", *OPTIONS]
@@ -60,6 +61,7 @@ def test_after_an_interruption_what_was_graded_is_kept_and_not_graded_again(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["class", "grades.json"]
 
 
+@pytest.mark.fault("the grader is killed between notebooks")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_grading_that_was_killed_ends_with_the_result_of_one_that_was_not(tmp_path):
     folder = tmp_path / "class"
@@ -91,6 +93,7 @@ def test_a_notebook_that_was_changed_meanwhile_is_graded_again(tmp_path):
     journal.close(done=False)
 
 
+@pytest.mark.fault("a torn line of the grading journal")
 def test_a_torn_line_is_no_report_and_spoils_none_after_it(tmp_path):
     opened = dict(results=tmp_path / "grades.json", settings={"version": "1"}, seed=None, draw_seed=lambda: 5)
     journal = Journal(**opened)

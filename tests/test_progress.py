@@ -60,6 +60,7 @@ def test_the_next_task_is_the_first_that_is_not_solved(file, capsys):
     assert "next: 01.code_length" in shown(capsys)
 
 
+@pytest.mark.fault("a damaged progress file")
 def test_what_cannot_be_read_is_set_aside_and_not_overwritten(file, capsys):
     file.write_text('{"version": 1, "tasks": {"01.chain": {"sol')
     assert "0 of" in shown(capsys)
@@ -76,6 +77,7 @@ def test_a_file_of_any_other_kind_neither_stops_a_check_nor_the_report(file, cap
     assert "1 check" in shown(capsys)
 
 
+@pytest.mark.fault("progress on a read-only disk")
 def test_on_a_disk_that_takes_nothing_checks_and_hints_work_as_ever(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "_here", {})
     (tmp_path / "file").write_text("")
@@ -86,6 +88,7 @@ def test_on_a_disk_that_takes_nothing_checks_and_hints_work_as_ever(tmp_path, mo
         assert told in capsys.readouterr().out
 
 
+@pytest.mark.fault("progress on a full disk")
 def test_a_full_disk_leaves_the_file_as_it_was(file, monkeypatch):
     check("00.nats_to_bits", lambda nats: nats)
     before = file.read_bytes()
@@ -98,6 +101,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(file, monkeypatch):
     assert file.read_bytes() == before
 
 
+@pytest.mark.fault("two kernels at once")
 def test_two_kernels_at_once_lose_nothing(file):
     code = "for _ in range(20):\n    hint('02.raster_mask')"
     before = "from course_lib.grading import hint\n"

@@ -70,6 +70,7 @@ def test_nothing_new_changes_nothing(mine, capsys):
     assert (mine / NAME).read_text() == "my work" and kept(mine) == {}
 
 
+@pytest.mark.fault("an update without a network")
 def test_without_a_network_nothing_changes(upstream, mine, capsys):
     (mine / NAME).write_text("my work")
     shutil.rmtree(upstream)
@@ -78,6 +79,7 @@ def test_without_a_network_nothing_changes(upstream, mine, capsys):
     assert (mine / NAME).read_text() == "my work"
 
 
+@pytest.mark.fault("an update with a file of one's own in the way")
 def test_a_file_of_ones_own_in_the_way_stops_the_update_and_the_work_is_back_in_its_place(upstream, mine, capsys):
     (mine / NAME).write_text("my work")
     (mine / "exercises/09_new.ipynb").write_text("a notebook of mine")
@@ -103,6 +105,7 @@ def test_a_download_is_told_what_to_do(mine, capsys):
     assert "beside it, never over it" in capsys.readouterr().out
 
 
+@pytest.mark.fault("an update on a full disk")
 def test_a_full_disk_changes_nothing(upstream, mine, monkeypatch, capsys):
     (mine / NAME).write_text("my work")
     commit(upstream, NAME, "version 2")
