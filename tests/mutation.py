@@ -77,10 +77,10 @@ def mutants(source: str, name: str) -> Iterator[tuple[str, str, str]]:
     function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name)
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     before, seen = ast.unparse(tree), set()
-    lines = source.splitlines()
+    lines, parameters = source.splitlines(), {argument.arg for argument in function.args.args}
     for statement in body:
-        for node in ast.walk(statement):
-            for change in changes(node):
+        for node in list(ast.walk(statement)):
+            for change in [*changes(node), *detached(node, parameters)]:
                 undo, told = change()
                 after = ast.unparse(tree)
                 line = lines[getattr(node, "lineno", 1) - 1].strip()
@@ -122,6 +122,18 @@ def changes(node: ast.AST) -> Iterator[Change]:
             yield from statements(value)
             for i, part in enumerate(value):
                 yield from without(value, i, part)
+
+
+def detached(node: ast.AST, parameters: set[str]) -> Iterator[Change]:
+    """An argument is taken without its gradient, at one of the places where its numbers are used."""
+    if isinstance(node, ast.Attribute) and node.attr in ("shape", "dtype", "device", "ndim"):
+        return
+    for field, value in ast.iter_fields(node):
+        for i, part in enumerate(value if isinstance(value, list) else [value]):
+            if isinstance(part, ast.Name) and part.id in parameters and isinstance(part.ctx, ast.Load):
+                alone = ast.Call(ast.Attribute(part, "detach", ast.Load()), [], [])
+                place = (value, i) if isinstance(value, list) else (node, field)
+                yield put(*place, alone, f"{part.id} is detached")
 
 
 def without(owner, place, part) -> Iterator[Change]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.grading.comparing import compare
-from course_lib.grading.specs import Generator, Model
+from course_lib.grading.specs import Generator, Leaf, Model
 from course_lib.grading.task import Case, Mistake, Task, case
 
 SOLUTION = "solutions/02_pixelrnn_pixelcnn, under the same heading."
@@ -385,6 +385,8 @@ def conv_cases(generator: torch.Generator) -> Iterator[Case]:
         yield conv_case(
             generator, kind, 3, (6, 9, 5), (2, 5, 6), about="maps 0, 1, 2 in belong to red, 3, 4, 5 to green"
         )
+    tensors = [torch.randn(size, generator=generator).double() for size in ((2, 1, 3, 4), (2, 1, 3, 3), (2,))]
+    yield case(*map(Leaf, tensors), "B", 1, about="the gradients in x, weight and bias")
 
 
 CONV_MISTAKES = (
@@ -394,6 +396,12 @@ CONV_MISTAKES = (
         "The optimiser "
         "owns those numbers; make a masked copy instead of writing into them.",
         in_place,
+    ),
+    Mistake(
+        "weight_detached",
+        "the pictures come out right, and no gradient reaches the weight: .data, .detach() or torch.no_grad cut it "
+        "off. Such a layer never learns.",
+        lambda x, weight, bias, kind, colours: masked_conv2d(x, weight.detach(), bias, kind, colours),
     ),
     Mistake("no_mask", "no weight is hidden: this is an ordinary convolution.", convolved(lambda *a: torch.ones(()))),
     Mistake(
@@ -601,6 +609,8 @@ def gated_cases(generator: torch.Generator) -> Iterator[Case]:
         pictures = normal(batch, into, height, width), normal(batch, into, height, width)
         about = f"batch of {batch}, {into} maps in, {maps} out, filters {rows} x {columns} and 1 x {taps}"
         yield case(*pictures, *weights, normal(2 * maps, 2 * maps, 1, 1), kind, about=about)
+    leaves = normal(2, 1, 3, 3), normal(2, 1, 3, 3), normal(2, 1, 2, 3), normal(2, 1, 1, 2), normal(2, 2, 1, 1)
+    yield case(*map(Leaf, leaves), "A", about="the gradients in v, h, vertical, horizontal and link")
 
 
 def as_kind(step, change):
@@ -712,6 +722,15 @@ NOT_CROPPED = (
 )
 ALWAYS_A, ALWAYS_B = (lambda kind: "A"), (lambda kind: "B")
 GATED_MISTAKES = (
+    Mistake(
+        "link_detached",
+        "the pictures come out right, and on its way through the link the gradient is cut off: what the horizontal "
+        "stack needs to know, the vertical one never learns.",
+        lambda v, h, vertical, horizontal, link, kind: (
+            gated_layer(v, h, vertical, horizontal, link, kind)[:1]
+            + gated_layer(v.detach(), h, vertical.detach(), horizontal, link, kind)[1:]
+        ),
+    ),
     Mistake("vertical_sees_its_row", VERTICAL_LEAK, two_stacks(up=as_kind(rows_above, ALWAYS_B))),
     Mistake("horizontal_sees_itself", HORIZONTAL_LEAK, two_stacks(across=as_kind(own_row, ALWAYS_B))),
     Mistake(
