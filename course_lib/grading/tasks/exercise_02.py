@@ -1231,9 +1231,9 @@ def sample_cases(generator: torch.Generator) -> Iterator[Case]:
     decided = "a model whose logits are 40 or -40: every pixel is decided by the earlier ones"
     for shape in ((1, 1, 2, 2), (2, 1, 3, 4), (2, 1, 5, 3)):
         yield case(parity_model(shape, generator), shape, seed(), kind="decided", about=decided)
-    logits = torch.tensor([[[0.0, 2.0], [-2.0, 0.5]]])
-    coins = "independent pixels with logits 0, 2, -2, 0.5"
-    yield case(Model("constant", {"logits": logits}), (1000, 1, 2, 2), seed(), kind="frequencies", about=coins)
+    logits = torch.linspace(-2, 2, 9).view(1, 3, 3)
+    coins = "independent pixels with logits -2, -1.5, ..., 2"
+    yield case(Model("constant", {"logits": logits}), (1000, 1, 3, 3), seed(), kind="frequencies", about=coins)
     shape = (500, 1, 3, 3)
     mixed = "three fair coins, and six pixels decided by them"
     yield case(parity_model(shape, generator, fair=3), shape, seed(), kind="frequencies", about=mixed)
@@ -1277,11 +1277,29 @@ def frequencies(case: Case, output: Tensor, expected: Tensor) -> str | None:
         i = int(alone.argmax())
         often = f"is 1 in {got[i, i]:.0%} of the samples, and should be 1 with probability {chances(case)[i]:.2f}"
         return f"pixel {place_of(i, output)} {often}"
+    if said := too_steep(case, got.diagonal(), want.diagonal()):
+        return said
     if excess.max() > 0:
         i, j = divmod(int(excess.argmax()), len(excess))
         a, b = (place_of(k, output) for k in (i, j))
         return f"pixels {a} and {b} each have the right frequency, and do not go together as the model says"
     return None
+
+
+def too_steep(case: Case, got: Tensor, want: Tensor) -> str | None:
+    """Whether all pixels together are 1 more steeply with their logits, or less, in one batch than in the other.
+
+    z = sum l (got - want) / sqrt(sum l^2 2 p (1 - p) / n), of standard deviation 1 for two batches of one model, is
+    far off where one has 1.25 l or 0.8 l for l. For models whose logits do not depend on the picture.
+    """
+    model, (n, *_) = case.calls[0][:2]
+    if not (isinstance(model, Model) and model.kind == "constant"):
+        return None
+    logits, p = model.tensors["logits"].double().flatten(), (got + want) / 2
+    off = (logits * (got - want)).sum() / (logits**2 * 2 * (p * (1 - p)).clamp(min=0.01) / n).sum().sqrt()
+    if abs(off) < 5:
+        return None
+    return f"likely pixels come out too {'often' if off > 0 else 'seldom'}: the chance of a 1 is sigmoid(l), l as it is"
 
 
 def chances(case: Case) -> Tensor:
