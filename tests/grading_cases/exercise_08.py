@@ -68,6 +68,7 @@ RATE_WRONG = [
     (rate_asserting, "zero_refused"),
     (lambda *parts: rate_by_steps(*parts).item(), "without_gradient"),
     (rate_with(lambda r, c: abs(r.mean().item() - c)), "without_gradient"),
+    (lambda *parts: torch.tensor(rate_by_steps(*parts).item()), "without_gradient"),
 ]
 
 
@@ -158,6 +159,30 @@ def r2_by_default_driver(z, y, z_test, y_test):
     return float(1 - ((y_test.numpy() - z_test.numpy() @ line) ** 2).sum() / ((y_test - y_test.mean()) ** 2).sum())
 
 
+def r2_by_driver(z, y, z_test, y_test):
+    if y_test.max() == y_test.min():
+        raise ValueError("no spread")
+    z, z_test = (torch.cat([part, torch.ones_like(part[:, :1])], 1) for part in (z, z_test))
+    guess = z_test @ torch.linalg.lstsq(z, y[:, None], driver="gels").solution
+    return float(1 - ((y_test - guess[:, 0]) ** 2).sum() / ((y_test - y_test.mean()) ** 2).sum())
+
+
+def r2_by_ridge(z, y, z_test, y_test):
+    from sklearn.linear_model import Ridge
+
+    if y_test.max() == y_test.min():
+        raise ValueError("no spread")
+    return Ridge().fit(z.numpy(), y.numpy()).score(z_test.numpy(), y_test.numpy())
+
+
+def r2_by_a_little_ridge(z, y, z_test, y_test):
+    if y_test.max() == y_test.min():
+        raise ValueError("no spread")
+    z, z_test = (torch.cat([part, torch.ones_like(part[:, :1])], 1) for part in (z, z_test))
+    line = torch.linalg.inv(z.T @ z + 1e-3 * torch.eye(z.shape[1]).double()) @ z.T @ y
+    return float(1 - ((y_test - z_test @ line) ** 2).sum() / ((y_test - y_test.mean()) ** 2).sum())
+
+
 def standardised(codes):
     return (codes - codes.mean(0)) / (codes.std(0) + 1e-12)
 
@@ -184,6 +209,9 @@ R2_WRONG = [
     (r2_by_solve, "singular"),
     (r2_by_inverse, "singular"),
     (r2_by_default_driver, "default_driver"),
+    (r2_by_driver, "default_driver"),
+    (r2_by_ridge, "shrunk"),
+    (r2_by_a_little_ridge, "shrunk"),
     (r2_of_a_column, "spread_into_a_square"),
     (
         r2_with(score=lambda y, g, t: 1 - sum((y - g) ** 2) / (sum((y - y.mean()) ** 2) + 1e-20), refuse=False),
@@ -235,6 +263,27 @@ def matched_in_the_list(information, accuracy, at):
     raise ValueError("outside of what was measured")
 
 
+def matched_between_neighbours_in_the_list(information, accuracy, at):
+    if not information.min() <= at <= information.max():
+        raise ValueError(f"outside of {information.min()} to {information.max()}")
+    for i in range(len(information) - 1):
+        low, high = sorted(information[i : i + 2].tolist())
+        if low <= at <= high:
+            share = (at - information[i]) / (information[i + 1] - information[i])
+            return float(accuracy[i] + share * (accuracy[i + 1] - accuracy[i]))
+    return float(accuracy[0])
+
+
+def matched_by_the_two_nearest(information, accuracy, at, one=True):
+    if not information.min() <= at <= information.max():
+        raise ValueError(f"{at} outside of {information.min()} to {information.max()}")
+    if one and len(information) == 1:
+        return float(accuracy[0])
+    nearest = (information - at).abs().argsort()[:2]
+    x, y = information[nearest], accuracy[nearest]
+    return float(y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0]))
+
+
 def going_on(x, y, at):
     if len(x) == 1:
         return y[0]
@@ -255,6 +304,9 @@ def matched_inside_only(information, accuracy, at):
 MATCHED_WRONG = [
     (matched_with(interp, order=False), "unsorted"),
     (matched_in_the_list, "unsorted"),
+    (matched_between_neighbours_in_the_list, "unsorted"),
+    (matched_by_the_two_nearest, "two_nearest"),
+    (lambda *three: matched_by_the_two_nearest(*three, one=False), "two_nearest"),
     (lambda x, y, at: matched_by_numpy(x, y.sort().values[x.argsort().argsort()], at), "sorted_apart"),
     (lambda x, y, at: matched_by_numpy(x.sort().values, y, at), "sorted_apart"),
     (matched_with(lambda x, y, at: y[(x - at).abs().argmin()]), "nearest"),
@@ -344,6 +396,22 @@ def paired_then_refused(run, seeds):
     }
 
 
+def paired_through_a_set(run, seeds):
+    chosen = set(seeds)
+    if len(chosen) < max(2, len(seeds)):
+        raise ValueError("no")
+    return paired_by_hand(run, list(chosen))
+
+
+def paired_dividing(run, seeds, refuse=True):
+    if refuse and len(set(seeds)) < len(seeds):
+        raise ValueError("twice")
+    d = [run("b", s) - run("a", s) for s in seeds]
+    mean = sum(d) / len(d)
+    error = math.sqrt(sum((x - mean) ** 2 for x in d) / (len(d) - 1)) / math.sqrt(len(d))
+    return {"differences": d, "mean": mean, "error": error}
+
+
 def standard(values):
     return np.std(values, ddof=1) / len(values) ** 0.5
 
@@ -377,6 +445,9 @@ PAIRED_WRONG = [
     ),
     (paired_with(least=1, error=lambda d, a, b: standard(d) if len(d) > 1 else 0.0), "single_seed_not_refused"),
     (paired_with(twice=True), "repeated_seed_not_refused"),
+    (paired_through_a_set, "seeds_reordered"),
+    (paired_dividing, "single_seed_not_refused"),
+    (lambda run, seeds: paired_dividing(run, seeds, refuse=False), "seeds_not_refused"),
     (paired_then_refused, "refused_too_late"),
 ]
 
@@ -451,6 +522,7 @@ VERDICT_WRONG = [
     ),
     (verdict_with(fate=lambda p, a: "held" if p == a else "open"), "never_failed"),
     (verdict_with(lambda m, e, t: abs(m) >= 2 * e and abs(m) >= t), "two_errors_are_enough"),
+    (verdict_with(lambda m, e, t: abs(m) > 1.96 * e and abs(m) >= t), "one_point_nine_six"),
     (verdict_with(lambda m, e, t: abs(m) > 2 * e and abs(m) > t), "least_is_not_enough"),
     (verdict_with(lambda m, e, t: abs(m) - 2 * e > t), "least_beyond_the_error"),
     (lambda *four: verdict_by_table(*four)[::-1], "pair_exchanged"),
@@ -552,6 +624,7 @@ TRIAL_WRONG = [
     (trial_with(compared=paired_with(error=lambda d, a, b: math.hypot(standard(a), standard(b)))), "unpaired_error"),
     (trial_with(decide=lambda p, m, e, t: verdict_by_table(p, m, e, 0.0)), "least_ignored"),
     (trial_with(decide=lambda p, m, e, t: verdict_by_table(p, m, 0.0, t)), "error_ignored"),
+    (trial_with(decide=lambda p, m, e, t: verdict_by_table(p, -m, e, t)), "verdict_of_the_opposite"),
     (trial_with(decide=always("held")), "always_held"),
     (trial_with(decide=always("held"), says=lambda p, a: a), "prediction_written_afterwards"),
     (

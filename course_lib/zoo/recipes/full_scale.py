@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     "info_mmd": info(0.5, 25.0, "MMD", MMD),
     "info_mmd_0.8": info(0.8, 100.0, "MMD", MMD),
     "info_adversary": info(0.5, 1.0, "adversary", adversary),
-    "info_stein": info(0.5, 15.0, "Stein", Stein),
+    "info_stein": info(0.5, 7.0, "Stein", Stein),
     "narrow": Kind(
         "VLAE's decoder alone", "GatedPixelCNN", NARROW, "maximum likelihood", lambda: negative_log_likelihood
     ),
@@ -175,11 +175,15 @@ def evaluate(model: nn.Module, data: Data) -> dict:
 
 
 def quick(model: nn.Module, images: Float[Tensor, "n 1 28 28"]) -> float:
-    """The mean NLL of the first QUICK images in nats, exact or, for a VAE, its bound with K = 1, the ELBO."""
-    some = images[:QUICK]
+    """The mean of `per_image` over the first QUICK images."""
+    return float(per_image(model, images[:QUICK]).mean())
+
+
+def per_image(model: nn.Module, images: Float[Tensor, "n 1 28 28"]) -> Float[Tensor, " n"]:
+    """-log p(x) in nats, exact or, for a VAE, its bound with K = 1, the ELBO."""
     if not isinstance(model, VAE):
-        return float(exact_nll_per_image(model, some, seed=0).mean())
-    return float(-iwae_log_prob(model, some, 1, torch.Generator().manual_seed(0)).double().mean())
+        return exact_nll_per_image(model, images, seed=0)
+    return -iwae_log_prob(model, images, 1, torch.Generator().manual_seed(0)).double()
 
 
 def full_scale(data: str, about: Kind) -> Recipe:
