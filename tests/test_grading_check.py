@@ -279,6 +279,7 @@ def test_strict_raises_for_a_wrong_answer_and_is_silent_for_a_right_one(capsys):
 
 def test_hints_open_one_at_a_time(capsys, monkeypatch):
     monkeypatch.setattr(progress, "_here", {})
+    monkeypatch.setattr(notebook_module, "_hinted", set())
     for told in (
         "hint 1 of 3 (nudge)",
         "hint 2 of 3 (formula)",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading import check, hint, progress
+from course_lib.grading import check, hint, notebook, progress
 
 ROOT = Path(__file__).parents[1]
 RIGHT = "lambda nats: nats / __import__('math').log(2)"
@@ -17,6 +17,7 @@ RIGHT = "lambda nats: nats / __import__('math').log(2)"
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_here", {})
+    monkeypatch.setattr(notebook, "_hinted", set())
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
     return tmp_path / "progress.json"
 
@@ -44,13 +45,15 @@ def test_a_solved_task_stays_solved_through_a_restart_and_a_later_slip(file, cap
     assert told.startswith("00  #")
 
 
-def test_hints_go_on_where_the_last_kernel_stopped_and_can_be_read_again(file, capsys):
+def test_a_new_kernel_shows_the_hints_that_are_open_and_the_next_call_opens_one_more(file, capsys):
     assert "hint 1 of 3 (nudge)" in in_a_new_kernel("hint('02.raster_mask')", file)
-    second = in_a_new_kernel("hint('02.raster_mask')", file)
-    assert "hint 2 of 3 (formula)" in second
-    both = in_a_new_kernel("hint('02.raster_mask', again=True)", file)
-    assert "hint 1 of 3" in both and second in both and "hint 3" not in both
-    assert "none is open yet" in in_a_new_kernel("hint('02.gated_layer', again=True)", file)
+    for _ in range(2):  # to run the notebook again opens none
+        again = in_a_new_kernel("hint('02.raster_mask')", file)
+        assert "hint 1 of 3 (nudge)" in again and "hint 2" not in again
+    more = in_a_new_kernel("hint('02.raster_mask')\nhint('02.raster_mask')", file)
+    assert "hint 1 of 3" in more and "hint 2 of 3 (formula)" in more and "hint 3" not in more
+    both = in_a_new_kernel("hint('02.raster_mask')", file)
+    assert "hint 1 of 3" in both and "hint 2 of 3" in both and "hint 3" not in both
     assert "raster_mask                     not solved yet, 0 checks, 2 hints" in shown(capsys)
 
 
@@ -80,6 +83,7 @@ def test_a_file_of_any_other_kind_neither_stops_a_check_nor_the_report(file, cap
 @pytest.mark.fault("progress on a read-only disk")
 def test_on_a_disk_that_takes_nothing_checks_and_hints_work_as_ever(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "_here", {})
+    monkeypatch.setattr(notebook, "_hinted", set())
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "file" / "progress.json"))  # a file is no folder
     check("00.nats_to_bits", lambda nats: nats)
@@ -103,8 +107,8 @@ def test_a_full_disk_leaves_the_file_as_it_was(file, monkeypatch):
 
 @pytest.mark.fault("two kernels at once")
 def test_two_kernels_at_once_lose_nothing(file):
-    code = "for _ in range(20):\n    hint('02.raster_mask')"
-    before = "from course_lib.grading import hint\n"
+    code = "for _ in range(20):\n    note_hint('02.raster_mask')"
+    before = "from course_lib.grading.progress import note_hint\n"
     environment = os.environ | {"COURSE_PROGRESS": str(file), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", before + code]
     kernels = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]

@@ -17,6 +17,7 @@ from course_lib.grading.judging import Verdict, judge
 from course_lib.grading.task import Outcome, Task
 
 SECONDS = 1.5
+_hinted: set[str] = set()
 
 
 def check(task_id: str, answer: Callable, strict: bool = False) -> None:
@@ -35,18 +36,20 @@ def check(task_id: str, answer: Callable, strict: bool = False) -> None:
         _say("\n".join(report(verdict)), strict)
 
 
-def hint(task_id: str, again: bool = False) -> None:
+def hint(task_id: str) -> None:
     """Prints the next hint: a nudge, a formula, a skeleton, and then where the solution stands.
 
-    Which were opened outlives the kernel; `again` prints those once more, and opens none.
+    In a new kernel first those once more that were opened before: to run a notebook again opens none.
     """
     task = _find(task_id)
     if task is None:
         return print(_misuse(task_id, task, None))
-    if again:
-        opened = progress.count(progress.known().get(task.id, {}), "hints")
-        return print("\n".join(_hint(task, level) for level in range(1, opened + 1)) or f"{task_id}: none is open yet.")
-    print(_hint(task, progress.note_hint(task.id)))
+    opened = progress.hints_opened(task.id)
+    if opened and task.id not in _hinted:
+        print("\n\n".join(_hint(task, level) for level in range(1, opened + 1)))
+    else:
+        print(_hint(task, progress.note_hint(task.id)))
+    _hinted.add(task.id)
 
 
 def _hint(task: Task, level: int) -> str:

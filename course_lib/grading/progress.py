@@ -63,6 +63,11 @@ def note_hint(task: str) -> int:
     return opened
 
 
+def hints_opened(task: str) -> int:
+    """How many hints of a task are open, by this kernel or an earlier one."""
+    return count((_here | known()).get(task, {}), "hints")
+
+
 def count(row: dict, name: str) -> int:
     value = row.get(name, 0)
     return value if isinstance(value, int) and value >= 0 else 0
