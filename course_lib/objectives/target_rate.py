@@ -17,8 +17,8 @@ class TargetRate(Objective):
 
     Where the cost falls by less than gamma for a nat of rate, the rate comes to lie at `nats`, so that costs in units
     of their own are compared fairly. At lambd = 0 a code that its decoder has no use for pays its rate by an aggregate
-    unlike the prior, huddled in one place for instance: rate is not information. Grey images are binarised anew at each call
-    before they are encoded. Raises ValueError for negative nats or lambd, and for a gamma of 0 or less.
+    unlike the prior, huddled in one place for instance: rate is not information. Grey images are binarised anew at each
+    call before they are encoded. Raises ValueError for negative nats or lambd, and for a gamma of 0 or less.
     Source: Burgess et al. (2018), arXiv 1804.03599, equation 8, where lambd = 0.
     """
 
