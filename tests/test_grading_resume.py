@@ -127,12 +127,12 @@ def test_other_options_or_another_grader_are_refused_and_nothing_is_lost(tmp_pat
 
 
 def test_the_spreadsheet_has_a_row_a_notebook_a_column_a_task_and_no_formulas(tmp_path):
-    hand_in(tmp_path / "class", **{"right": RIGHT, "=cmd|' /C calc'!A0": f"raise ValueError('x')\n{RIGHT}"})
+    hand_in(tmp_path / "class", **{"right": RIGHT, "=cmd|'calc'!A0": f"raise ValueError('x')\n{RIGHT}"})
     table = tmp_path / "grades.csv"
     arguments = [str(tmp_path / "class"), "--json", str(tmp_path / "grades.json"), "--csv", str(table), *OPTIONS]
     assert main(arguments) == 1
     rows = list(csv.DictReader(table.open(newline="", encoding="utf-8")))
-    assert [row["notebook"] for row in rows] == ["'=cmd|' /C calc'!A0.ipynb", "right.ipynb"]
+    assert [row["notebook"] for row in rows] == ["'=cmd|'calc'!A0.ipynb", "right.ipynb"]
     assert [(row["score"], row["01.code_length"], row["01.chain"]) for row in rows] == [
         ("0", "0", "0"),
         ("1", "1", "0"),
