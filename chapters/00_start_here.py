@@ -226,7 +226,8 @@ check("00.nats_to_bits", nats_to_bits)
 hint("00.nats_to_bits")
 
 # %% [markdown]
-# Mend the function below until `check` is content. Nothing can break, and nothing is sent anywhere.
+# Mend the function below until `check` is content. Nothing can break, and nothing is sent anywhere: what you have solved
+# is noted on your computer alone, and `python course.py progress` shows it.
 
 
 # %%

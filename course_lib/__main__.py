@@ -98,7 +98,8 @@ def taken_message(asked: int, free: int) -> str:
 def test(argv: list[str]) -> int:
     """Run pytest on the tests and on every notebook, in parallel by file; `argv` goes on to pytest."""
     # One thread a process: the workers share the cores, and sums come out the same on every machine.
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # What the tests solve, no learner has solved.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", COURSE_PROGRESS="off")
     os.chdir(ROOT)
     import pytest
 
@@ -117,6 +118,8 @@ VERBS = {
     "lab": ("open JupyterLab on chapter 00   [--port N] [--no-browser]", lab),
     "test": ("run every test and every notebook   [pytest's arguments, such as -k NAME or a path]", test),
     "grade": ("grade exercise notebooks   PATH...", elsewhere("course_lib.grading.cli")),
+    "progress": ("show which tasks are solved; kept on this computer alone", elsewhere("course_lib.grading.progress")),
+    "update": ("take over the newest version; what you changed is kept", elsewhere("course_lib.notebooks.update")),
     "refresh": ("run chapters and store their outputs", elsewhere("course_lib.notebooks.refresh")),
     "train": ("train the models that the chapters show", elsewhere("course_lib.zoo.train")),
     "measure": ("run the experiments behind the ledger again", elsewhere("course_lib.experiments.run")),

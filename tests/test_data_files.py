@@ -231,6 +231,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.fault("a damaged data file of the learner's")
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_of_the_learner_is_diagnosed_and_never_touched(tmp_path, monkeypatch, server, cache, damage):
     raw, kind, message = DAMAGE[damage]
@@ -358,6 +359,7 @@ def test_when_every_mirror_fails_each_is_named_with_its_fault(server, cache, dea
     assert not cache.exists()
 
 
+@pytest.mark.fault("no network, nothing downloaded yet")
 def test_offline_with_an_empty_cache_says_so(dead):
     with pytest.raises(
         OfflineError, match="(?s)not on this machine and no mirror answers.*Connect.*COURSE_DATA"
@@ -366,6 +368,7 @@ def test_offline_with_an_empty_cache_says_so(dead):
     assert caught.value.__context__ is None, "the learner sees one message, not a chain of them"
 
 
+@pytest.mark.fault("no network, a damaged download")
 def test_offline_with_a_damaged_cache_leaves_it_for_the_next_call(cache, dead, server):
     (_fill(cache) / FIRST).write_bytes(PACKED[FIRST][:-20])
     with pytest.raises(OfflineError):
@@ -381,6 +384,7 @@ def test_a_damaged_cached_file_alone_is_renewed(server, cache, damage):
     assert (cache / FIRST).read_bytes() == PACKED[FIRST] and _files_in(cache) == NAMES
 
 
+@pytest.mark.fault("the disk is full under a download")
 @pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT"])
 def test_a_full_disk_is_named_and_leaves_nothing_behind(server, cache, monkeypatch, code):
     def fill_up(path, raw):
@@ -396,6 +400,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_behind(server, cache, monkeypat
     _assert_loaded(_load(server.mirror("whole")))
 
 
+@pytest.mark.fault("a cache that cannot be written")
 def test_a_cache_that_cannot_be_made_is_named(server, cache):
     cache.parent.write_text("a file where the cache should be")
     with pytest.raises(CacheError, match="cannot be written .*set COURSE_CACHE") as caught:
@@ -413,6 +418,7 @@ def _start(tmp_path: Path, *mirrors: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "registry.pickle")], stderr=subprocess.PIPE)
 
 
+@pytest.mark.fault("a download is killed")
 def test_a_process_killed_while_downloading_leaves_nothing_half_written(tmp_path, server, cache):
     process = _start(tmp_path, server.mirror("stall"))
     assert server.stalled.wait(60)
@@ -422,6 +428,7 @@ def test_a_process_killed_while_downloading_leaves_nothing_half_written(tmp_path
     _assert_loaded(_load(server.mirror("whole")))
 
 
+@pytest.mark.fault("a download is interrupted while it is stored")
 def test_an_interrupt_while_storing_leaves_nothing_half_written(server, cache, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -435,6 +442,7 @@ def test_an_interrupt_while_storing_leaves_nothing_half_written(server, cache, m
     assert _files_in(cache) == NAMES
 
 
+@pytest.mark.fault("two downloads at once")
 def test_two_processes_may_download_at_once(tmp_path, server, cache, dead):
     # The barrier holds each request until the other process has made it too.
     processes = [_start(tmp_path, server.mirror("together")) for _ in range(2)]

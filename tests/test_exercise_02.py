@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from course_lib.grading.judging import direct, judge
 from course_lib.grading.specs import Generator, Model
 from course_lib.grading.task import case
-from course_lib.grading.tasks import exercise_02
+from course_lib.grading.tasks import exercise_02, find
 
 
 def test_chances_of_independent_pixels_are_their_sigmoids():
@@ -43,3 +44,15 @@ def number(word):
         return float(word)
     except ValueError:
         return None
+
+
+@pytest.mark.parametrize("steepness", [1.25, 0.8])
+def test_probabilities_that_are_a_quarter_too_steep_or_flat_are_seen(steepness):
+    """Pixel by pixel they lie within the noise of 1,000 pictures; all pixels together do not."""
+
+    def answer(model, shape, generator):
+        return find("02.sample").reference(lambda x: steepness * model(x), shape, generator)
+
+    said = [judge(find("02.sample"), direct(answer), torch.Generator().manual_seed(i)) for i in range(5)]
+    assert [verdict.status for verdict in said] == ["wrong"] * 5
+    assert {"likely pixels" in verdict.detail[0] for verdict in said} <= {True}

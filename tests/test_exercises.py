@@ -45,14 +45,16 @@ def verdict(task_id, answer, seed=0):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("task_id", "answer"), RIGHT_ANSWERS)
-def test_a_right_answer_written_differently_is_accepted(task_id, answer, seed):
+def test_a_right_answer_written_differently_is_accepted(task_id, answer, seed, record_property):
+    record_property("right", task_id)
     said = verdict(task_id, answer, seed)
     assert said.status == "right", report(said)
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("task_id", "answer", "name"), WRONG_ANSWERS)
-def test_a_wrong_answer_is_rejected_with_its_own_diagnosis(task_id, answer, name, seed):
+def test_a_wrong_answer_is_rejected_with_its_own_diagnosis(task_id, answer, name, seed, record_property):
+    record_property("wrong", task_id)
     said = verdict(task_id, answer, seed)
     assert said.score == 0
     assert said.diagnosis == name, report(said)

@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 
-from course_lib.grading import check, hint, when_solved
+from course_lib.grading import check, hint, progress, when_solved
 from course_lib.grading import notebook as notebook_module
 from course_lib.grading.calling import call
 from course_lib.grading.comparing import compare
@@ -278,7 +278,8 @@ def test_strict_raises_for_a_wrong_answer_and_is_silent_for_a_right_one(capsys):
 
 
 def test_hints_open_one_at_a_time(capsys, monkeypatch):
-    monkeypatch.setattr(notebook_module, "_opened", {})
+    monkeypatch.setattr(progress, "_here", {})
+    monkeypatch.setattr(notebook_module, "_hinted", set())
     for told in (
         "hint 1 of 3 (nudge)",
         "hint 2 of 3 (formula)",

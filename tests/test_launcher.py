@@ -144,6 +144,7 @@ def test_a_verb_that_does_not_exist_lists_the_verbs_and_builds_nothing(course, c
 # What stands in the way of a first build.
 
 
+@pytest.mark.fault("no network, nothing installed")
 def test_no_network_and_nothing_installed_says_so_and_leaves_nothing(checkout):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -177,6 +178,7 @@ def test_too_little_space_is_seen_before_anything_is_built(course, checkout, mon
     assert leftovers(checkout) == []
 
 
+@pytest.mark.fault("the disk fills up under pip")
 def test_a_disk_that_fills_up_under_pip_is_recognised(course, checkout, capsys):
     build_with(course, QUICK_BUILD + f"; sys.exit({DISK_FULL!r})")
     assert course.main(["test"]) == 1
@@ -190,6 +192,7 @@ def test_a_python_without_ensurepip_names_the_package_to_install(course, monkeyp
     assert "apt install python3-venv" in capsys.readouterr().err
 
 
+@pytest.mark.fault("a read-only checkout")
 def test_a_checkout_that_cannot_be_written_says_where_to_go(course, checkout, capsys):
     course.LOCK = checkout / "course.py" / "lock"
     assert course.main(["test"]) == 1
@@ -251,6 +254,7 @@ def test_cpu_adds_pytorchs_index_and_is_no_word_of_the_verb(course):
     assert course.CPU_WHEELS not in course.build_commands(cpu=False)[-1]
 
 
+@pytest.mark.fault("no network for a newer environment")
 def test_an_update_without_network_goes_on_with_the_older_environment(course, checkout, capsys):
     complete(course, "old")
     outdate(checkout)
@@ -289,6 +293,7 @@ def test_stopped_while_pip_runs_the_former_state_is_back_and_no_child_runs(cours
     assert not is_running(int((checkout / "child").read_text()))
 
 
+@pytest.mark.fault("killed while the environment is made")
 @POSIX_ONLY
 @pytest.mark.parametrize("before", ["old", None])
 @pytest.mark.parametrize("step", ["rename", "build_step", "write_stamp", "shutil.rmtree"])
@@ -313,6 +318,7 @@ def test_killed_at_any_step_the_next_run_ends_with_one_complete_environment(cour
     assert leftovers(checkout) == [".venv"] and course.is_current(cpu=False)
 
 
+@pytest.mark.fault("two course.py at once")
 @POSIX_ONLY
 def test_a_second_course_py_waits_for_the_first(course, checkout):
     with course.locked():

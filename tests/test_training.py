@@ -57,6 +57,7 @@ def interrupt_at(step):
     return objective
 
 
+@pytest.mark.fault("a training is interrupted")
 @pytest.mark.parametrize("stop", [0, 7, 18])
 def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, stop, capsys):
     plan, grey = Plan(20, 16, warm_up=5), IMAGES * 0.7
@@ -195,6 +196,7 @@ def test_no_objective_of_the_library_is_told_by_its_address():
         assert " at 0x" not in repr(objective) and type(objective).__name__ in repr(objective)
 
 
+@pytest.mark.fault("a damaged checkpoint")
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_damaged_checkpoint_is_refused_and_named(tmp_path, content):
     path = tmp_path / "run.pt"
@@ -370,6 +372,7 @@ def killed(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.mark.fault("a training is killed")
 def test_a_run_killed_at_twenty_random_moments_ends_with_the_weights_of_an_unkilled_one(killed):
     assert killed["kills"] == 20 and killed["same"]
     assert len({step for step in killed["reached"] if 0 < step < 100}) > 3

@@ -48,6 +48,7 @@ def test_weights_are_under_five_megabytes_and_match_their_checksum(name):
     assert sum(p.numel() for p in zoo.load(name).parameters()) == zoo.card(name)["parameters"]
 
 
+@pytest.mark.fault("weights with a wrong byte")
 @pytest.mark.parametrize("place", [0, 100, -1])
 def test_one_wrong_byte_is_refused(copied, place):
     path = copied / "puzzle_a.safetensors"
@@ -58,6 +59,7 @@ def test_one_wrong_byte_is_refused(copied, place):
         zoo.load("puzzle_a", copied)
 
 
+@pytest.mark.fault("weights cut short")
 def test_truncated_weights_are_refused(copied):
     path = copied / "puzzle_a.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
@@ -80,6 +82,7 @@ def test_weights_exchanged_for_another_models_are_refused(copied):
         zoo.load("puzzle_a", copied)
 
 
+@pytest.mark.fault("weights missing, or a damaged card")
 def test_missing_weights_and_a_damaged_card_say_what_to_do(copied):
     (copied / "puzzle_a.safetensors").unlink()
     with pytest.raises(zoo.ZooError, match="missing.*restore it"):

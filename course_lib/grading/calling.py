@@ -38,7 +38,7 @@ def told_by_gradients(value: Any, leaves: Sequence[Tensor]) -> Any:
     Of several values, the gradients of the first, then those of the next; a number has none.
     A graph cannot be sent to another process. Its gradients can.
     """
-    if leaves and isinstance(value, tuple):
+    if leaves and isinstance(value, (tuple, list)):
         return [gradient for part in value for gradient in gradients_of(part, leaves)]
     return gradients_of(value, leaves) if leaves and isinstance(value, Tensor) else value
 

@@ -1,7 +1,9 @@
-"""The command-line grader: notebooks in, one table and one JSON file out."""
+"""The command-line grader: notebooks in, one table and one JSON file out, and a CSV file if asked for."""
 
 import argparse
 import contextlib
+import csv
+import io
 import json
 import os
 import secrets
@@ -10,10 +12,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from course_lib.grading.grader import Report, grade
+from course_lib.grading.journal import Journal, course_version, fingerprint
 from course_lib.grading.judging import Verdict
 from course_lib.grading.supervision import Limits
 
@@ -26,26 +29,41 @@ def main(argv: Sequence[str]) -> int:
         return int(error.code or 0)
     try:
         paths = notebooks(options.paths)
-        writable(options.json)
+        for target in filter(None, (options.json, options.csv)):
+            writable(target)
     except (FileNotFoundError, OSError) as error:
         print(f"grade: {error}", file=sys.stderr)
         return 2
     limits = Limits(options.seconds, options.memory, options.total or 10 * options.seconds)
-    seed = secrets.randbits(31) if options.seed is None else options.seed
+    settings = {"exercise": options.exercise, "limits": [limits.seconds, limits.memory, limits.total]}
+    settings["version"] = course_version(Path(__file__).parent)
     try:
-        reports = grade_all(paths, limits, seed, options.exercise, options.jobs)
+        journal = Journal(options.json, settings, options.seed, draw_seed=lambda: secrets.randbits(31))
+    except OSError as error:
+        print(f"grade: {error}", file=sys.stderr)
+        return 2
+    done = False
+    try:
+        reports = grade_all(paths, limits, journal, options.exercise, options.jobs)
+        print("\n".join(table(reports)))
+        write_json(options.json, reports, journal.seed)
+        if options.csv:
+            write_csv(options.csv, reports)
+        done = True
     except KeyboardInterrupt:
-        print(f"grade: interrupted; {options.json} is as it was", file=sys.stderr)
+        kept = f"{len(journal.known)} of {len(paths)} notebooks are graded and kept"
+        print(f"grade: interrupted; {kept}. The same command goes on from there", file=sys.stderr)
         return 130
-    print("\n".join(table(reports)))
-    write_json(options.json, reports, seed)
-    return 0 if all(report.full for report in reports) else 1
+    finally:
+        journal.close(done)
+    return 0 if all(report["full"] for report in reports) else 1
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="grade", description="Grade notebooks, or folders of them.")
     made.add_argument("paths", nargs="+", metavar="PATH", help="a notebook (.ipynb) or a folder")
     made.add_argument("--json", type=Path, default=Path("grades.json"), metavar="FILE", help="default: grades.json")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a table for a spreadsheet as well, a row a notebook")
     made.add_argument("--seconds", type=positive, default=60.0, help="for one cell, or for one task (default 60)")
     made.add_argument("--total", type=positive, help="seconds for a whole notebook (default: 10 times --seconds)")
     made.add_argument("--memory", type=megabytes, default=2048, metavar="MB", help="for one notebook (default 2048)")
@@ -92,17 +110,27 @@ def hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def grade_all(paths: list[Path], limits: Limits, seed: int, exercise: str, jobs: int) -> list[Report]:
-    """The reports in the order of the paths, several notebooks at a time; an interruption ends every worker."""
+def grade_all(paths: list[Path], limits: Limits, journal: Journal, exercise: str, jobs: int) -> list[dict]:
+    """The reports in the order of the paths, several notebooks at a time; those in the journal are not graded again.
+
+    An interruption ends every worker; what was graded until then is in the journal.
+    """
+    keys = {path: fingerprint(path) for path in paths}
+    left = [path for path in paths if keys[path] not in journal.known]
+    if len(left) < len(paths):
+        print(f"going on: {len(paths) - len(left)} of {len(paths)} notebooks are graded already", file=sys.stderr)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(grade, path, limits, seed, exercise) for path in paths]
+        futures = {path: pool.submit(grade, path, limits, journal.seed, exercise) for path in left}
         try:
-            return [future.result() for future in futures]
+            for future in as_completed(futures.values()):
+                report = future.result()
+                journal.add(keys[report.path], as_data(report))
         except BaseException:
             limits.stop.set()
             with patience():
                 pool.shutdown(cancel_futures=True)
             raise
+    return [journal.known[keys[path]] for path in paths]
 
 
 @contextlib.contextmanager
@@ -118,14 +146,14 @@ def patience() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def table(reports: Sequence[Report]) -> list[str]:
+def table(reports: Sequence[dict]) -> list[str]:
     """One row for each notebook, with its troubles and its tasks beneath it."""
     rows = [("notebook", "score", "message")]
     for report in reports:
-        notes = list(report.messages) or ["full marks" if report.full else ""]
-        rows.append((shown(report.path), f"{report.score} / {report.points}", notes[0]))
+        notes = report["messages"] or ["full marks" if report["full"] else ""]
+        rows.append((shown(Path(report["path"])), f"{report['score']} / {report['points']}", notes[0]))
         rows += [("", "", note) for note in notes[1:]]
-        rows += [(f"  {v.task.id}", f"{v.score} / {v.task.points}", message(v)) for v in report.verdicts]
+        rows += [(f"  {t['id']}", f"{t['score']} / {t['points']}", t["message"]) for t in report["tasks"]]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}".rstrip() for a, b, c in rows]
 
@@ -177,15 +205,44 @@ def writable(path: Path) -> None:
         pass
 
 
-def write_json(path: Path, reports: Sequence[Report], seed: int) -> None:
+def write_json(path: Path, reports: Sequence[dict], seed: int) -> None:
+    """All of it, as data."""
+    write(path, json.dumps({"version": 1, "seed": seed, "notebooks": list(reports)}, indent=1))
+
+
+def write_csv(path: Path, reports: Sequence[dict]) -> None:
+    """A row for each notebook, a column for each task that occurs, for a spreadsheet.
+
+    Names and messages come from learners: one that begins like a formula gets an apostrophe, so that it is none.
+    """
+    ids = sorted({task["id"] for report in reports for task in report["tasks"]})
+    lines = io.StringIO()
+    rows = csv.writer(lines, lineterminator="\n")
+    rows.writerow(["folder", "notebook", "exercise", "score", "points", *ids, "message"])
+    for report in reports:
+        place, scores = Path(report["path"]), {task["id"]: task["score"] for task in report["tasks"]}
+        said = "; ".join(report["messages"])
+        told = [place.parent.name, place.name, report["exercise"], report["score"], report["points"]]
+        rows.writerow(map(harmless, [*told, *(scores.get(i, "") for i in ids), said]))
+    write(path, lines.getvalue())
+
+
+def harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def write(path: Path, text: str) -> None:
     """Writes beside the target and renames, so that a reader never meets half a file."""
-    data = {"version": 1, "seed": seed, "notebooks": [as_data(report) for report in reports]}
-    descriptor, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=".grades-", suffix=".json")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    descriptor, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=".grades-", suffix=path.suffix)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
 if __name__ == "__main__":

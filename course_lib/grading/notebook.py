@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
+from course_lib.grading import progress
 from course_lib.grading.calling import call
 from course_lib.grading.judging import Verdict, judge
 from course_lib.grading.task import Outcome, Task
 
 SECONDS = 1.5
-_opened: dict[str, int] = {}
+_hinted: set[str] = set()
 
 
 def check(task_id: str, answer: Callable, strict: bool = False) -> None:
@@ -29,20 +30,33 @@ def check(task_id: str, answer: Callable, strict: bool = False) -> None:
         return _say(_misuse(task_id, task, answer), strict)
     with torch.random.fork_rng(devices=[]):
         verdict = judge(task, _patient(answer, task.slow), torch.Generator().manual_seed(zlib.crc32(task_id.encode())))
+    if not strict:
+        progress.note_check(task.id, verdict.status)
     if not (strict and verdict.status == "right"):
         _say("\n".join(report(verdict)), strict)
 
 
 def hint(task_id: str) -> None:
-    """Prints the next hint: a nudge, a formula, a skeleton, and then where the solution stands."""
+    """Prints the next hint: a nudge, a formula, a skeleton, and then where the solution stands.
+
+    In a new kernel first those once more that were opened before: to run a notebook again opens none.
+    """
     task = _find(task_id)
     if task is None:
         return print(_misuse(task_id, task, None))
-    level = _opened[task_id] = _opened.get(task_id, 0) + 1
+    opened = progress.hints_opened(task.id)
+    if opened and task.id not in _hinted:
+        print("\n\n".join(_hint(task, level) for level in range(1, opened + 1)))
+    else:
+        print(_hint(task, progress.note_hint(task.id)))
+    _hinted.add(task.id)
+
+
+def _hint(task: Task, level: int) -> str:
     names = ("nudge", "formula", "skeleton")
     if level <= len(task.hints):
-        return print(f"{task_id}, hint {level} of {len(task.hints)} ({names[level - 1]}):\n{task.hints[level - 1]}")
-    print(f"{task_id}: that was the last hint. The solution, with its reasons, stands in {_solution(task)}")
+        return f"{task.id}, hint {level} of {len(task.hints)} ({names[level - 1]}):\n{task.hints[level - 1]}"
+    return f"{task.id}: that was the last hint. The solution, with its reasons, stands in {_solution(task)}"
 
 
 @contextlib.contextmanager

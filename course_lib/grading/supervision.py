@@ -49,7 +49,7 @@ class Worker:
         self.family: dict[int, psutil.Process] = {}
         self.scratch = tempfile.mkdtemp(prefix="grade-")
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "course_lib.grading.worker", str(limits.memory)],
+            [sys.executable, "-P", "-m", "course_lib.grading.worker", str(limits.memory), self.scratch],
             cwd=folder,
             env=self._environment(),
             stdin=subprocess.PIPE,
@@ -66,6 +66,7 @@ class Worker:
     def _environment(self) -> dict[str, str]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         own = {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "IPYTHONDIR": self.scratch, "MPLCONFIGDIR": self.scratch}
+        own |= {"TMPDIR": self.scratch, "TEMP": self.scratch, "TMP": self.scratch}
         return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def ask(self, command: dict, seconds: float) -> dict:

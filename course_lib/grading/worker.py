@@ -1,7 +1,8 @@
 """The process in which a learner's code runs: cells and calls at the judge's command, answers as plain data.
 
-Started as `python -P -m course_lib.grading.worker MEGABYTES`. The judge speaks on standard input and listens on
-standard output; both are moved aside before any learner's code runs, so that nothing printed mixes with the answers.
+Started as `python -P -m course_lib.grading.worker MEGABYTES FOLDER`, FOLDER being the one it may write to. The judge
+speaks on standard input and listens on standard output; both are moved aside before any learner's code runs, so that
+nothing printed mixes with the answers.
 """
 
 import os
@@ -10,18 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from course_lib.grading.calling import call, tell
 from course_lib.grading.framing import read_frame, write_frame
 from course_lib.grading.plain import decode, encode
+from course_lib.grading.sandbox import confine
 from course_lib.grading.task import Outcome
 
 
-def main(megabytes: int) -> None:
+def main(megabytes: int, folder: Path) -> None:
     """Serves the judge until it closes the line."""
     commands, replies = private_line()
     limit_memory(megabytes)
+    confine(folder)
     threading.Thread(target=outlive_nobody, args=(os.getppid(),), daemon=True).start()
     silence_checks()
     shell, home = make_shell(), os.getpid()
@@ -117,4 +121,4 @@ def run_call(function: Callable | None, arguments: list) -> dict:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))

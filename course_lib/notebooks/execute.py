@@ -41,7 +41,9 @@ def execute(nb: NotebookNode, folder: Path) -> None:
         resources={"metadata": {"path": str(folder)}},
     )
     try:
-        client.execute(env=os.environ | {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        client.execute(
+            env=os.environ | {"OMP_NUM_THREADS": "1", "COURSE_PROGRESS": "off", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        )
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise CellFailed(_what_failed(nb, at, error)) from None
     make_reproducible(nb)

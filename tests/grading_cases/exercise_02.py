@@ -234,7 +234,19 @@ def conv_one_count(count):
     return answer
 
 
+def conv_by_data(x, weight, bias, kind, colours):
+    return conv(rightly)(x, torch.nn.Parameter(weight.data.clone()), bias, kind, colours)
+
+
+def layer_without_link_gradient(v, h, vertical, horizontal, link, kind):
+    down, _ = layer()(v, h, vertical, horizontal, link, kind)
+    with torch.no_grad():
+        a = [tensor.clone() for tensor in (v, vertical)]
+    return down, layer()(a[0], h, a[1], horizontal, link, kind)[1]
+
+
 CONV_WRONG = [
+    (conv_by_data, "weight_detached"),
     (conv(lambda ours, theirs, kind: theirs < ours if kind == "A" else True), "b_open"),
     (conv(lambda ours, theirs, kind: theirs <= ours if kind == "B" else False), "a_closed"),
     (conv(rightly, colour=lambda channel, n: channel * 3 // n), "colours_fixed"),
@@ -407,6 +419,7 @@ def gated_and_added(v, h, *rest):
 
 
 GATED_WRONG = [
+    (layer_without_link_gradient, "link_detached"),
     (layer(lag_v=""), "vertical_sees_its_row"),
     (layer(lag_h=""), "horizontal_sees_itself"),
     (layer(lag_v="", lag_h=""), "always_b"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.grading.comparing import compare
-from course_lib.grading.specs import Generator, Model
+from course_lib.grading.specs import Generator, Leaf, Model
 from course_lib.grading.task import Case, Mistake, Task, case
 
 SOLUTION = "solutions/02_pixelrnn_pixelcnn, under the same heading."
@@ -385,6 +385,8 @@ def conv_cases(generator: torch.Generator) -> Iterator[Case]:
         yield conv_case(
             generator, kind, 3, (6, 9, 5), (2, 5, 6), about="maps 0, 1, 2 in belong to red, 3, 4, 5 to green"
         )
+    tensors = [torch.randn(size, generator=generator).double() for size in ((2, 1, 3, 4), (2, 1, 3, 3), (2,))]
+    yield case(*map(Leaf, tensors), "B", 1, about="the gradients in x, weight and bias")
 
 
 CONV_MISTAKES = (
@@ -394,6 +396,12 @@ CONV_MISTAKES = (
         "The optimiser "
         "owns those numbers; make a masked copy instead of writing into them.",
         in_place,
+    ),
+    Mistake(
+        "weight_detached",
+        "the pictures come out right, and no gradient reaches the weight: .data, .detach() or torch.no_grad cut it "
+        "off. Such a layer never learns.",
+        lambda x, weight, bias, kind, colours: masked_conv2d(x, weight.detach(), bias, kind, colours),
     ),
     Mistake("no_mask", "no weight is hidden: this is an ordinary convolution.", convolved(lambda *a: torch.ones(()))),
     Mistake(
@@ -601,6 +609,8 @@ def gated_cases(generator: torch.Generator) -> Iterator[Case]:
         pictures = normal(batch, into, height, width), normal(batch, into, height, width)
         about = f"batch of {batch}, {into} maps in, {maps} out, filters {rows} x {columns} and 1 x {taps}"
         yield case(*pictures, *weights, normal(2 * maps, 2 * maps, 1, 1), kind, about=about)
+    leaves = normal(2, 1, 3, 3), normal(2, 1, 3, 3), normal(2, 1, 2, 3), normal(2, 1, 1, 2), normal(2, 2, 1, 1)
+    yield case(*map(Leaf, leaves), "A", about="the gradients in v, h, vertical, horizontal and link")
 
 
 def as_kind(step, change):
@@ -712,6 +722,15 @@ NOT_CROPPED = (
 )
 ALWAYS_A, ALWAYS_B = (lambda kind: "A"), (lambda kind: "B")
 GATED_MISTAKES = (
+    Mistake(
+        "link_detached",
+        "the pictures come out right, and on its way through the link the gradient is cut off: what the horizontal "
+        "stack needs to know, the vertical one never learns.",
+        lambda v, h, vertical, horizontal, link, kind: (
+            gated_layer(v, h, vertical, horizontal, link, kind)[:1]
+            + gated_layer(v.detach(), h, vertical.detach(), horizontal, link, kind)[1:]
+        ),
+    ),
     Mistake("vertical_sees_its_row", VERTICAL_LEAK, two_stacks(up=as_kind(rows_above, ALWAYS_B))),
     Mistake("horizontal_sees_itself", HORIZONTAL_LEAK, two_stacks(across=as_kind(own_row, ALWAYS_B))),
     Mistake(
@@ -1212,9 +1231,9 @@ def sample_cases(generator: torch.Generator) -> Iterator[Case]:
     decided = "a model whose logits are 40 or -40: every pixel is decided by the earlier ones"
     for shape in ((1, 1, 2, 2), (2, 1, 3, 4), (2, 1, 5, 3)):
         yield case(parity_model(shape, generator), shape, seed(), kind="decided", about=decided)
-    logits = torch.tensor([[[0.0, 2.0], [-2.0, 0.5]]])
-    coins = "independent pixels with logits 0, 2, -2, 0.5"
-    yield case(Model("constant", {"logits": logits}), (1000, 1, 2, 2), seed(), kind="frequencies", about=coins)
+    logits = torch.linspace(-2, 2, 9).view(1, 3, 3)
+    coins = "independent pixels with logits -2, -1.5, ..., 2"
+    yield case(Model("constant", {"logits": logits}), (1000, 1, 3, 3), seed(), kind="frequencies", about=coins)
     shape = (500, 1, 3, 3)
     mixed = "three fair coins, and six pixels decided by them"
     yield case(parity_model(shape, generator, fair=3), shape, seed(), kind="frequencies", about=mixed)
@@ -1258,11 +1277,29 @@ def frequencies(case: Case, output: Tensor, expected: Tensor) -> str | None:
         i = int(alone.argmax())
         often = f"is 1 in {got[i, i]:.0%} of the samples, and should be 1 with probability {chances(case)[i]:.2f}"
         return f"pixel {place_of(i, output)} {often}"
+    if said := too_steep(case, got.diagonal(), want.diagonal()):
+        return said
     if excess.max() > 0:
         i, j = divmod(int(excess.argmax()), len(excess))
         a, b = (place_of(k, output) for k in (i, j))
         return f"pixels {a} and {b} each have the right frequency, and do not go together as the model says"
     return None
+
+
+def too_steep(case: Case, got: Tensor, want: Tensor) -> str | None:
+    """Whether all pixels together are 1 more steeply with their logits, or less, in one batch than in the other.
+
+    z = sum l (got - want) / sqrt(sum l^2 2 p (1 - p) / n), of standard deviation 1 for two batches of one model, is
+    far off where one has 1.25 l or 0.8 l for l. For models whose logits do not depend on the picture.
+    """
+    model, (n, *_) = case.calls[0][:2]
+    if not (isinstance(model, Model) and model.kind == "constant"):
+        return None
+    logits, p = model.tensors["logits"].double().flatten(), (got + want) / 2
+    off = (logits * (got - want)).sum() / (logits**2 * 2 * (p * (1 - p)).clamp(min=0.01) / n).sum().sqrt()
+    if abs(off) < 5:
+        return None
+    return f"likely pixels come out too {'often' if off > 0 else 'seldom'}: the chance of a 1 is sigmoid(l), l as it is"
 
 
 def chances(case: Case) -> Tensor:

@@ -88,6 +88,7 @@ def loss_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(*one, 0.0, 1.0, about="the ELBO")
     yield case(*one, -1.0, 2.0, about="a beta-VAE of beta 2")
     yield case(*one, 1.0, 10.0, about="alpha 1: no price on the rate")
+    yield case(*one, 0.5, 0.75, about="alpha 0.5, lambd 0.75: both weights lie below 1")
     yield case(doubles([80.0, 100.0, 75.0]), doubles([5.0, 11.0, 2.0]), doubles(-0.002), 0.8, 50.0)
     for n in (2, 5):
         distortion, rate = 90 + 5 * draws(generator, n), 8 + draws(generator, n).abs()
