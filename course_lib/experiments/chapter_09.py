@@ -13,6 +13,7 @@ from course_lib.zoo.train import hardware
 
 NATS = "nats per image"
 COMPARED = 2000
+TRAINED_ON = 50_000
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def from_cards() -> Iterator[Result]:
             words, unit = MEASURED[quantity]
             value, error = number(found[quantity])
             yield Result(key_of(name, quantity), "", f"{words}: {name}", value, unit, error, **about)
-        yield Result(key_of(name, "seconds"), "", f"training: {name}", card["seconds"], "s", **about)
+        yield Result(key_of(name, "seconds"), "", f"training: {name}", cards.spent(card)["seconds"], "s", **about)
 
 
 def number(found: dict) -> tuple[float, float]:
@@ -157,6 +158,12 @@ def saving(before: str, after: str, known: dict[str, Result] | None = None) -> D
     return Difference(a.value - b.value, math.hypot(a.spread, b.spread))
 
 
+def epochs(name: str) -> float:
+    """How often a model saw each of the 50,000 training pictures."""
+    card = cards.card(name)
+    return cards.spent(card)["steps"] * card["plan"]["batch_size"] / TRAINED_ON
+
+
 HEAD = ("model", "NLL", "bar", "published", "I(x;z)", "rate", "named", "steps x batch", "parameters", "minutes")
 
 
@@ -164,7 +171,7 @@ def cells(name: str, known: dict[str, Result]) -> list[str]:
     """A model's row: what it reached, what was published, what it says, and what was spent on it."""
     card, nll, bar = cards.card(name), known[key_of(name, "nll")], BARS.get(name)
     informed, rate, named = (known.get(key_of(name, q)) for q in ("information", "rate", "probe_drawn"))
-    plan = card["plan"]
+    plan, spent = card["plan"], cards.spent(card)
     return [
         f"`{name}`",
         f"{'' if 'exact' in nll.quantity else '≤ '}{nll.value:.2f} ± {nll.spread:.2f}",
@@ -173,9 +180,9 @@ def cells(name: str, known: dict[str, Result]) -> list[str]:
         "" if informed is None else f"{informed.value:.2f}",
         "" if rate is None else f"{rate.value:.2f}",
         "" if named is None else f"{named.value:.2f}",
-        f"{plan['steps']:,} x {plan['batch_size']}",
+        f"{spent['steps']:,} x {plan['batch_size']}",
         f"{card['parameters']:,}",
-        f"{card['seconds'] / 60:.0f}",
+        f"{spent['seconds'] / 60:.0f}",
     ]
 
 

@@ -42,6 +42,12 @@ def card(name: str, folder: Path = WEIGHTS) -> dict:
         raise ZooError(f"the card {path.name} is damaged ({error}); {_remedy(path)}") from error
 
 
+def spent(about: dict) -> dict[str, int]:
+    """The steps and the seconds in the weights of a card, from the very first where a training went on from others."""
+    earlier = about.get("went_on_from", {"steps": 0, "seconds": 0})
+    return {"steps": earlier["steps"] + about["plan"]["steps"], "seconds": earlier["seconds"] + about["seconds"]}
+
+
 def load(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """The trained model, on the CPU, ready to measure and to sample from.
 

@@ -50,9 +50,7 @@ def _stored(name: str, recipe: Recipe) -> dict:
     made_of = {"builder": recipe.builder, "arguments": recipe.arguments}
     if any(card[key] != value for key, value in json.loads(json.dumps(made_of)).items()):
         raise ValueError(f"the stored weights of {name!r} are of another architecture: train it without --more")
-    earlier = card.get("went_on_from", {"steps": 0, "seconds": 0})
-    steps, seconds = earlier["steps"] + card["plan"]["steps"], earlier["seconds"] + card["seconds"]
-    return {"sha256": card["sha256"][name], "steps": steps, "seconds": seconds}
+    return {"sha256": card["sha256"][name]} | cards.spent(card)
 
 
 def _plan_after(steps: int, plan: Plan, more: int) -> Plan:

@@ -207,9 +207,15 @@ KINDS_OF = {"static": KINDS, "dynamic": {name: kind for name, kind in KINDS.item
 """What chapter 07's alpha comes to in a long training is told on one binarisation; it needs no second."""
 SHARE = {"static": 1.0, "dynamic": 0.5}
 """Of each kind's steps, how many two CPU cores could pay for on each binarisation."""
-RECIPES = {
-    f"{data}/{kind}": full_scale(data, replace(about, steps=int(SHARE[data] * about.steps)))
-    for data in DATA
-    for kind, about in KINDS_OF[data].items()
-}
+LONGER = {"static/vlae": 36_000}
+"""The model that came nearest to its bar, and so was trained longer than its kind."""
+
+
+def planned(data: str, kind: str) -> Recipe:
+    """The recipe for two CPU cores."""
+    steps = LONGER.get(f"{data}/{kind}", int(SHARE[data] * KINDS[kind].steps))
+    return full_scale(data, replace(KINDS[kind], steps=steps))
+
+
+RECIPES = {f"{data}/{kind}": planned(data, kind) for data in DATA for kind in KINDS_OF[data]}
 GPU = {f"{data}/{kind}.gpu": full_scale(data, larger(about)) for data in DATA for kind, about in KINDS_OF[data].items()}
