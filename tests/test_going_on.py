@@ -79,6 +79,7 @@ def test_the_card_tells_from_which_weights_it_went_on_and_the_next_continuation_
     third = card_of(runs / "further", 4)
     assert third["went_on_from"]["sha256"] == after["sha256"][NAME]
     assert (third["went_on_from"]["steps"], third["plan"]["seed"]) == (603, 603)
+    assert cards.spent(third)["steps"] == 607 and cards.spent(before)["steps"] == 600
 
 
 def test_the_courses_own_weights_stay_as_they_are(runs):
