@@ -102,7 +102,7 @@ def masked_conv2d(
     Before the centre in raster order every weight counts; after it, none. At the centre, a weight from channel i to
     channel o counts where colour(i) < colour(o) for kind "A", and where colour(i) <= colour(o) for kind "B". Channel j
     of n belongs to colour j * colours // n; one colour is grey, three are red, green and blue. k is odd.
-    The arguments are left as they are: `weight` belongs to the optimiser.
+    The arguments are left as they are: `weight` belongs to the optimiser. Differentiable in x, weight and bias.
     """
     raise NotImplementedError("your code here")
 
@@ -164,7 +164,7 @@ def gated_layer(
     At row i the vertical filter's lowest row lies on row i - 1 for kind "A" and on row i for kind "B"; k is odd, and
     it reaches k // 2 columns to each side. At column j the horizontal filter's last tap lies on column j - 1 for "A"
     and on column j for "B". Outside the picture there are zeros. `*` is what conv2d does; there are no biases.
-    gate(y) = tanh(first half of the maps) sigmoid(second half).
+    gate(y) = tanh(first half of the maps) sigmoid(second half). Differentiable in all five tensors.
     """
     raise NotImplementedError("your code here")
 
