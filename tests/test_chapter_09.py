@@ -1,6 +1,7 @@
 """Chapter 09: its table says what the cards say, and the README what the table says."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,22 @@ import torch
 
 from course_lib import zoo
 from course_lib.experiments import chapter_09
-from course_lib.experiments.chapter_09 import BARS, HEAD, PUBLISHED, cells, from_cards, key_of, markdown, saving, stored
-from course_lib.measurement.ledger import Result, results
+from course_lib.experiments.chapter_09 import (
+    BARS,
+    HEAD,
+    PAIRS,
+    PUBLISHED,
+    cells,
+    from_cards,
+    key_of,
+    key_of_pair,
+    markdown,
+    pair,
+    saving,
+    stored,
+)
+from course_lib.measurement.ledger import results
+from course_lib.measurement.mean import Mean
 from course_lib.zoo.recipes import full_scale
 from course_lib.zoo.recipes.full_scale import per_image
 
@@ -64,13 +79,23 @@ def test_a_bound_is_told_from_an_exact_number():
             assert row(name)["published"].startswith("≤") == bounded
 
 
-def test_a_saving_is_positive_when_the_second_is_better_and_its_errors_add_in_quadrature():
-    before, after = (
-        Result(key_of(name, "nll"), "", "NLL, exact", v, "", s) for name, v, s in (("a", 90, 3), ("b", 85, 4))
-    )
-    found = saving("a", "b", {r.key: r for r in (before, after)})
-    assert (found.value, found.error) == (5, 5)
-    assert str(found) == "5.00 ± 5.00"
+def test_a_saving_is_positive_when_the_second_is_better_and_takes_the_gains_off_the_elbos():
+    before, after = torch.tensor([90.0, 80, 70]), torch.tensor([86.0, 75, 67])
+    whole, part = Mean.of((before - after).double()), Mean.of(torch.tensor([1.0, 2.0]).double())
+    found = pair("a", "b", whole, part)
+    assert found.value == pytest.approx(4 - 1.5)
+    assert found.spread == pytest.approx(math.hypot(1 / math.sqrt(3), 0.5))
+    assert saving("a", "b", {found.key: found}) == f"2.50 ± {found.spread:.2f}"
+
+
+def test_pairs_in_the_ledger_agree_with_the_table_and_know_more():
+    """Image by image or as two means: the same difference, with less error where pictures are hard for both."""
+    known = results()
+    for before, after in PAIRS:
+        a, b, found = *(known[key_of(name, "nll")] for name in (before, after)), known[key_of_pair(before, after)]
+        apart = math.hypot(a.spread, b.spread)
+        assert found.value == pytest.approx(a.value - b.value, abs=apart)
+        assert found.spread < apart
 
 
 def test_what_is_said_of_one_picture_does_not_depend_on_its_neighbours_where_the_likelihood_is_exact():

@@ -64,6 +64,22 @@ def test_an_interrupted_run_that_goes_on_resumes_to_the_weights_of_an_uninterrup
     assert torch.equal(whole, resumed) and not torch.equal(whole, weights(zoo.load(NAME)))
 
 
+@pytest.mark.fault("the measuring after a training is interrupted")
+def test_a_training_whose_measuring_is_interrupted_is_measured_by_the_same_command(runs, monkeypatch, capsys):
+    def interrupted(model):
+        raise KeyboardInterrupt
+
+    measured = RECIPES[NAME]
+    monkeypatch.setitem(RECIPES, NAME, dataclasses.replace(measured, evaluate=interrupted))
+    assert train.main([*MORE, "3", "--to", str(runs / "on")]) == 1
+    assert "the training is kept" in capsys.readouterr().out and not (runs / "on").exists()
+    monkeypatch.setitem(RECIPES, NAME, measured)
+    card_of(runs / "on", 3)
+    assert "taken up at step 3 of 3" in capsys.readouterr().out
+    card_of(runs / "other", 3)
+    assert torch.equal(*(weights(zoo.load(NAME, runs / folder)) for folder in ("on", "other")))
+
+
 def test_its_checkpoint_and_the_plain_runs_lie_side_by_side(runs):
     assert train.main([NAME, "--device", "cpu", "--steps", "2"]) == 0
     card_of(runs / "on", 2)

@@ -102,14 +102,24 @@ def iwae_nll_from_few(
     standard error joins those of the two means. Raises ValueError for fewer than two, or more than there are.
     Source: Cochran (1977), Sampling Techniques, chapter 7, the difference estimator.
     """
-    if not 2 <= few <= len(x):
-        raise ValueError(f"few must lie between 2 and the {len(x)} images; got {few}")
-    by_elbo = -iwae_log_prob(vae, x, 1, generator).double()
-    gained = by_elbo[:few] + iwae_log_prob(vae, x[:few], samples, generator).double()
+    by_elbo, gained = elbo_and_gain(vae, x, few, samples, generator)
     whole, part = Mean.of(by_elbo), Mean.of(gained)
     error = math.hypot(whole.standard_error, part.standard_error)
     told = f"IWAE bound, K = {samples} on {few} images, K = 1 on all"
     return NLL(whole.value - part.value, error, len(x), told, binarisation)
+
+
+def elbo_and_gain(
+    vae: VAE, x: Float[Tensor, "n colours height width"], few: int, samples: int, generator: torch.Generator
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " few"]]:
+    """-ELBO of every image, and by how much -ELBO exceeds the bound with K = `samples` for the first `few`; in nats.
+
+    Raises ValueError for fewer than two, or more than there are.
+    """
+    if not 2 <= few <= len(x):
+        raise ValueError(f"few must lie between 2 and the {len(x)} images; got {few}")
+    by_elbo = -iwae_log_prob(vae, x, 1, generator).double()
+    return by_elbo, by_elbo[:few] + iwae_log_prob(vae, x[:few], samples, generator).double()
 
 
 @torch.no_grad()

@@ -33,13 +33,22 @@ def main(argv: list[str]) -> int:
     except (DataError, CheckpointError, ZooError, ValueError) as error:
         print(error)
         return 1
+    first = run.fabric.global_rank == 0
+    if run.step and first:
+        print(f"taken up at step {run.step:,} of {run.plan.steps:,}; to begin anew, delete {run.checkpoint}")
     finished, folder = run.run(every=50, save_every=250).finished, options.to or RUNS / "zoo"
-    if run.fabric.global_rank > 0:
+    if not first:
         return 0
     if not finished:
         print(f"to go on from step {run.step}, give the same command again")
         return 1
-    print(json.dumps(finish(name, recipe, run, folder)["measurements"], indent=2))
+    print("trained; now it is measured, which takes minutes for a model of full size")
+    try:
+        card = finish(name, recipe, run, folder)
+    except KeyboardInterrupt:
+        print("interrupted; the training is kept: give the same command again, and it is measured")
+        return 1
+    print(json.dumps(card["measurements"], indent=2))
     print(f"weights and card are in {folder}; load them with zoo.load({name!r}, folder)")
     return 0
 
