@@ -112,6 +112,24 @@ def wait_for_server(server: subprocess.Popen, runtime: Path, log: Path) -> dict:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
 
 
+@pytest.mark.fault("no chromium")
+@pytest.mark.parametrize(("required", "outcome"), [("0", "skipped"), ("1", "error")])
+def test_without_a_browser_one_line_says_what_to_install(tmp_path, required, outcome):
+    told = {"COURSE_CHROMIUM": str(tmp_path / "none"), "COURSE_REQUIRE_BROWSER": required}
+    command = [
+        "-q",
+        "-rsE",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::test_chapter_runs_and_its_explorer_answers_the_keyboard",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *command], env=os.environ | told, capture_output=True, text=True
+    )
+    assert f"{len(CHAPTERS)} {outcome}" in done.stdout
+    assert "No Chromium found: install one, or name it in COURSE_CHROMIUM." in done.stdout
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A running Chromium; skips, or fails under COURSE_REQUIRE_BROWSER=1, where there is none."""

@@ -299,6 +299,26 @@ def test_a_learners_work_in_an_exercise_is_not_overwritten(checkout, capsys):
     assert "x = 42" in exercise.read_text()
 
 
+@pytest.mark.fault("a damaged notebook")
+@pytest.mark.parametrize(
+    "content", ['{"cells": [', "", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}']
+)
+def test_a_damaged_notebook_is_told_kept_and_remade_when_asked(checkout, capsys, content):
+    source = write(checkout, "chapters/00_sample.py", QUICK)
+    exercise = checkout / "exercises" / "02_sample.ipynb"
+    write(checkout, "solutions/02_sample.py", QUICK)
+    assert main([], checkout) == 0
+    for damaged in (exercise, notebook_of(source)):
+        damaged.write_text(content)
+    assert main(["--check"], checkout) == 1
+    assert "00_sample.ipynb is damaged" in capsys.readouterr().err
+    assert main([], checkout) == 1
+    assert exercise.read_text() == notebook_of(source).read_text() == content
+    assert main(["--force"], checkout) == 0
+    for renewed in (exercise, notebook_of(source)):
+        assert difference(renewed.with_suffix(".py"), renewed) == ""
+
+
 def commit(checkout: Path) -> None:
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "course"]):

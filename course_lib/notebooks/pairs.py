@@ -26,9 +26,14 @@ def difference(expected: Path, actual: Path) -> str:
     """How two notebooks differ as .py, outputs and notebook metadata aside; empty if they do not.
 
     JupyterLab compares a pair in this way before it opens an .ipynb that is newer than its .py, and refuses if they
-    differ. (`jupytext.compare.compare_notebooks` is content where JupyterLab is not: it overlooks blank lines.)
+    differ. (`jupytext.compare.compare_notebooks` is content where JupyterLab is not: it overlooks blank lines.) A
+    damaged `actual` differs.
     """
-    ours, theirs = read_notebook(expected), read_notebook(actual)
+    ours = read_notebook(expected)
+    try:
+        theirs = read_notebook(actual)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return f"{actual.name} is damaged: {error!r}"
     theirs.metadata = ours.metadata
     return compare(
         jupytext.writes(theirs, FORMAT), jupytext.writes(ours, FORMAT), actual.name, expected.name, return_diff=True
