@@ -101,7 +101,7 @@ def test_each_recipe_of_full_scale_has_one_for_a_gpu_with_more_parameters_and_a_
         parameters = [sum(p.numel() for p in recipe.build().parameters()) for recipe in (small, large)]
         assert parameters[1] > 1.5 * parameters[0]
         images = [recipe.plan.steps * recipe.plan.batch_size for recipe in (small, large)]
-        assert images[1] > 8 * images[0] and large.plan.bf16 == ("lstm" not in kind)
+        assert images[1] > 8 * images[0]
         assert large.arguments.get("field") == small.arguments.get("field")
 
 

@@ -15,10 +15,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from course_lib.grading.grader import Report, grade
-from course_lib.grading.journal import Journal, course_version, fingerprint
+from course_lib.grading.grader import Report, grade_whatever_happens
+from course_lib.grading.journal import Journal, course_version, fingerprint, journal_of
 from course_lib.grading.judging import Verdict
 from course_lib.grading.supervision import Limits
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +36,8 @@ def main(argv: Sequence[str]) -> int:
     except (FileNotFoundError, OSError) as error:
         print(f"grade: {error}", file=sys.stderr)
         return 2
-    limits = Limits(options.seconds, options.memory, options.total or 10 * options.seconds)
+    hide = not_for_answers(paths, [target for target in (options.json, options.csv) if target])
+    limits = Limits(options.seconds, options.memory, options.total or 10 * options.seconds, hidden=hide)
     settings = {"exercise": options.exercise, "limits": [limits.seconds, limits.memory, limits.total]}
     settings["version"] = course_version(Path(__file__).parent)
     try:
@@ -98,12 +101,27 @@ def notebooks(paths: Sequence[str]) -> list[Path]:
             raise FileNotFoundError(f"there is no {path}")
         if path.is_file() and path.suffix != ".ipynb":
             raise FileNotFoundError(f"{path} is not a notebook (.ipynb)")
+        path = path.resolve()
         inside = [path] if path.is_file() else sorted(path.rglob("*.ipynb"))
         kept = [p for p in inside if p.is_file() and (p == path or not hidden(p.relative_to(path)))]
         if not kept:
             raise FileNotFoundError(f"there are no notebooks in {path}")
         found += kept
-    return list(dict.fromkeys(path.resolve() for path in found))
+    return list(dict.fromkeys(found))
+
+
+def not_for_answers(paths: Sequence[Path], results: Sequence[Path]) -> tuple[Path, ...]:
+    """What no answer may read: the folders of the hand-ins, or where something needed lies below, the files; and the
+    results, finished or not."""
+    needed = [ROOT / "course_lib", Path(tempfile.gettempdir()), *map(Path, (sys.prefix, sys.base_prefix, *sys.path))]
+    needed = [place.resolve() for place in needed]
+    secret = {place for result in results for place in (result.resolve(), journal_of(result))}
+    for folder in {path.parent for path in paths}:
+        if any(folder == place or folder in place.parents for place in needed):
+            secret.update(file for file in folder.iterdir() if file.suffix in (".ipynb", ".py") and file.is_file())
+        else:
+            secret.add(folder)
+    return tuple(sorted(secret))
 
 
 def hidden(path: Path) -> bool:
@@ -120,7 +138,7 @@ def grade_all(paths: list[Path], limits: Limits, journal: Journal, exercise: str
     if len(left) < len(paths):
         print(f"going on: {len(paths) - len(left)} of {len(paths)} notebooks are graded already", file=sys.stderr)
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {path: pool.submit(grade, path, limits, journal.seed, exercise) for path in left}
+        futures = {path: pool.submit(grade_whatever_happens, path, limits, journal.seed, exercise) for path in left}
         try:
             for future in as_completed(futures.values()):
                 report = future.result()
@@ -154,8 +172,14 @@ def table(reports: Sequence[dict]) -> list[str]:
         rows.append((shown(Path(report["path"])), f"{report['score']} / {report['points']}", notes[0]))
         rows += [("", "", note) for note in notes[1:]]
         rows += [(f"  {t['id']}", f"{t['score']} / {t['points']}", t["message"]) for t in report["tasks"]]
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+
+
+def one_line(text: str) -> str:
+    """Text that cannot paint the terminal, begin a row of its own, or fail to be printed."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(path: Path) -> str:
@@ -228,7 +252,9 @@ def write_csv(path: Path, reports: Sequence[dict]) -> None:
 
 
 def harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    if not isinstance(cell, str):
+        return cell
+    return f"'{one_line(cell)}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else one_line(cell)
 
 
 def write(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ class Journal:
     """
 
     def __init__(self, results: Path, settings: dict, seed: int | None, draw_seed):
-        self.path = results.resolve().with_name(f".{results.name}.unfinished")
+        self.path = journal_of(results)
         self.lock = FileLock(f"{self.path}.lock")
         self.writing = threading.Lock()
         try:
@@ -74,6 +74,11 @@ class Journal:
         self.lock.release()
         if done:
             Path(self.lock.lock_file).unlink(missing_ok=True)
+
+
+def journal_of(results: Path) -> Path:
+    """Where the results stand until they are complete."""
+    return results.resolve().with_name(f".{results.name}.unfinished")
 
 
 def _rows(path: Path) -> list[dict]:

@@ -1,8 +1,9 @@
 """What a learner's process may not touch: the references, the solutions, the tests, and every file but its own.
 
-On Linux the kernel sees to it (Landlock, from 5.13 on), for everything the process starts as well; a newer one also
-keeps it from the network and from signals to others. Elsewhere an audit hook of Python's does, which cannot be taken
-off again but sees only what goes through Python; what could go past it (other programs, foreign functions) is refused.
+On Linux the kernel sees to it (Landlock, from 5.13 on, and seccomp), for everything the process starts as well: also
+that it reaches no network, no terminal, and no other process. Elsewhere an audit hook of Python's does, which cannot be
+taken off again but sees only what goes through Python; what could go past it (other programs, foreign functions) is
+refused.
 """
 
 import ctypes
@@ -11,8 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from course_lib.grading.syscalls import refuse
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = tuple(ROOT / name for name in ("course_lib/grading/tasks", "solutions", "tests", ".git"))
+DEVICES = Path("/dev")
+HARMLESS_DEVICES = tuple(DEVICES / name for name in ("null", "zero", "urandom", "random"))
 
 READ_FILE, READS = 1 << 2, 1 << 2
 WRITES_BY_ABI = {1: sum(1 << bit for bit in (1, *range(4, 13))), 2: 1 << 13, 3: 1 << 14}
@@ -35,7 +40,7 @@ def confine(own: Path, secret: Sequence[Path] = SECRET) -> bool:
     For the calling thread and all that it starts: to be called before there are others. It cannot be undone.
     """
     own, secret = own.resolve(), [path.resolve() for path in secret]
-    held = by_landlock(own, secret)
+    held = by_landlock(own, secret) and refuse()
     sys.addaudithook(guard(own, secret, strict=not held))
     return held
 
@@ -97,7 +102,9 @@ def by_landlock(own: Path, secret: Sequence[Path]) -> bool:
     if ruleset < 0:
         return False
     try:
-        for path in beside(Path("/"), secret):
+        for path in beside(Path("/"), [*secret, DEVICES]):
+            _allow(libc, ruleset, path, READS)
+        for path in HARMLESS_DEVICES:
             _allow(libc, ruleset, path, READS)
         _allow(libc, ruleset, own, READS | writes)
         _allow(libc, ruleset, Path(os.devnull), READS | 1 << 1)

@@ -14,6 +14,7 @@ from course_lib.grading.task import Case, Task
 
 LARGEST_GRID = 9
 MOST_ELEMENTS = 120
+MOST_LINES, LONGEST_LINE = 200, 200
 
 
 def number(value: Any, digits: int = 6) -> str:
@@ -90,7 +91,10 @@ def show_call(task: Task, case: Case) -> list[str]:
 
 def side_by_side(blocks: Sequence[list[str]], titles: Sequence[str]) -> list[str]:
     """Blocks of lines as titled columns."""
-    columns = [[title, *block] for title, block in zip(titles, blocks, strict=True)]
+    columns = [
+        [title, *(line[:LONGEST_LINE] for line in block[:MOST_LINES])]
+        for title, block in zip(titles, blocks, strict=True)
+    ]
     widths = [max(map(len, column)) + 4 for column in columns]
     rows = zip_longest(*columns, fillvalue="")
     return [("  " + "".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True))).rstrip() for row in rows]

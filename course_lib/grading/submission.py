@@ -7,6 +7,8 @@ from pathlib import Path
 
 from course_lib.grading import tasks
 
+LARGEST = 64 * 2**20
+
 
 class Unreadable(Exception):
     """The file is no notebook that can be read; the text says why."""
@@ -23,7 +25,11 @@ class Submission:
 
 def read(path: Path, exercise: str = "") -> Submission:
     """Reads a notebook; the exercise is told by its contents where it is not given. Unreadable for a broken file."""
+    if path != path.resolve():
+        raise Unreadable("a link, not a notebook: hand in the file itself")
     try:
+        if path.stat().st_size > LARGEST:
+            raise Unreadable(f"larger than {LARGEST // 2**20} MB: clear its outputs and hand it in again")
         notebook = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise Unreadable(f"broken notebook: no JSON from line {error.lineno} on") from error
@@ -32,7 +38,10 @@ def read(path: Path, exercise: str = "") -> Submission:
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
     cells = code_cells(notebook)
-    return Submission(path, cells, exercise or which_exercise(path, cells, grade_ids(notebook)))
+    try:
+        return Submission(path, cells, exercise or which_exercise(path, cells, grade_ids(notebook)))
+    except RecursionError as error:
+        raise Unreadable("broken notebook: nested too deep") from error
 
 
 def code_cells(notebook: object) -> tuple[str, ...]:

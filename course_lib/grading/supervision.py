@@ -33,24 +33,28 @@ class OutOfTime(Lost):
 
 @dataclass
 class Limits:
-    """Seconds for one cell or one task, seconds for the whole notebook, megabytes; `stop` ends everything."""
+    """Seconds for one cell or one task, seconds for the whole notebook, megabytes; `stop` ends everything.
+
+    `hidden` are paths that no answer may read: hand-ins and results.
+    """
 
     seconds: float = 60.0
     memory: int = 2048
     total: float = 600.0
     stop: threading.Event = field(default_factory=threading.Event)
+    hidden: tuple[Path, ...] = ()
 
 
 class Worker:
-    """One process that runs learner's code in `folder` until `deadline` (time.monotonic)."""
+    """One process that runs learner's code, in a folder of its own, until `deadline` (time.monotonic)."""
 
-    def __init__(self, folder: Path, limits: Limits, deadline: float):
+    def __init__(self, limits: Limits, deadline: float):
         self.limits, self.deadline, self.number = limits, deadline, 0
         self.family: dict[int, psutil.Process] = {}
         self.scratch = tempfile.mkdtemp(prefix="grade-")
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "course_lib.grading.worker", str(limits.memory), self.scratch],
-            cwd=folder,
+            cwd=self.scratch,
             env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -58,16 +62,23 @@ class Worker:
             start_new_session=True,
         )
         try:
-            self._exchange(None, START_SECONDS)
+            self._exchange(encode({"hidden": [str(path) for path in self._hidden()]}), START_SECONDS)
         except BaseException:
             self.close()
             raise
+
+    def _hidden(self) -> list[Path]:
+        """What the limits name, and the folders of other workers, those to come included."""
+        folder = Path(self.scratch).parent
+        others = [path for path in folder.glob("grade-*") if str(path) != self.scratch]
+        return [*self.limits.hidden, *others, folder / "grade-to-come"]
 
     def _environment(self) -> dict[str, str]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         own = {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "IPYTHONDIR": self.scratch, "MPLCONFIGDIR": self.scratch}
         own |= {"TMPDIR": self.scratch, "TEMP": self.scratch, "TMP": self.scratch}
-        return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        given = {name: value for name, value in os.environ.items() if name not in ("PWD", "OLDPWD")}
+        return {**given, **own, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def ask(self, command: dict, seconds: float) -> dict:
         """The reply to a command; Lost where none comes."""
@@ -85,9 +96,9 @@ class Worker:
                 relative.kill()
         self.process.kill()
         self.process.wait()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove(Path(self.scratch))
 
-    def _exchange(self, frame: bytes | None, seconds: float) -> dict:
+    def _exchange(self, frame: bytes, seconds: float) -> dict:
         box: queue.Queue = queue.Queue()
         threading.Thread(target=self._talk, args=(frame, box), daemon=True).start()
         end = time.monotonic() + seconds
@@ -100,17 +111,17 @@ class Worker:
             self._look_at_memory()
             return self._checked(reply)
 
-    def _talk(self, frame: bytes | None, box: queue.Queue) -> None:
+    def _talk(self, frame: bytes, box: queue.Queue) -> None:
         try:
-            if frame is not None:
-                write_frame(self.process.stdin, frame)
+            write_frame(self.process.stdin, frame)
             data = read_frame(self.process.stdout, LONGEST)
             box.put(None if data is None else decode(data))
         except (OSError, ValueError) as error:
             box.put(error)
 
     def _checked(self, reply: object) -> dict:
-        if isinstance(reply, dict) and reply.get("number") == self.number:
+        number = reply.get("number") if isinstance(reply, dict) else None
+        if type(number) is int and number == self.number:
             return reply
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(1.0)
@@ -143,6 +154,15 @@ class Worker:
             root = self.family.setdefault(self.process.pid, psutil.Process(self.process.pid))
             self.family.update({child.pid: child for child in root.children(recursive=True)})
         return [process for process in self.family.values() if process.is_running()]
+
+
+def remove(folder: Path) -> None:
+    """Deletes a folder, also one so deep that Python cannot walk it."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        with contextlib.suppress(OSError):
+            subprocess.run(["rm", "-rf", str(folder)], capture_output=True)
 
 
 def ending(code: int | None) -> str:

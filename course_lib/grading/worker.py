@@ -2,7 +2,7 @@
 
 Started as `python -P -m course_lib.grading.worker MEGABYTES FOLDER`, FOLDER being the one it may write to. The judge
 speaks on standard input and listens on standard output; both are moved aside before any learner's code runs, so that
-nothing printed mixes with the answers.
+nothing printed mixes with the answers. Its first word names what else is hidden: the other hand-ins, the results.
 """
 
 import os
@@ -17,18 +17,22 @@ from typing import Any, BinaryIO
 from course_lib.grading.calling import call, tell
 from course_lib.grading.framing import read_frame, write_frame
 from course_lib.grading.plain import decode, encode
-from course_lib.grading.sandbox import confine
+from course_lib.grading.sandbox import SECRET, confine
 from course_lib.grading.task import Outcome
+
+LARGEST_FILE = 256 * 2**20
 
 
 def main(megabytes: int, folder: Path) -> None:
     """Serves the judge until it closes the line."""
     commands, replies = private_line()
+    hidden = [Path(path) for path in decode(read_frame(commands))["hidden"]]
     limit_memory(megabytes)
-    confine(folder)
+    shell = make_shell()
+    confine(folder, [*SECRET, *hidden])
     threading.Thread(target=outlive_nobody, args=(os.getppid(),), daemon=True).start()
     silence_checks()
-    shell, home = make_shell(), os.getpid()
+    home = os.getpid()
     sys.path.insert(0, "")
     write_frame(replies, encode({"number": 0}))
     while (frame := read_frame(commands)) is not None:
@@ -64,6 +68,7 @@ def limit_memory(megabytes: int) -> None:
 
         size = (megabytes + 1024) * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
 def silence_checks() -> None:

@@ -72,6 +72,8 @@ def mask_cases(generator: torch.Generator) -> Iterator[Case]:
     for kind in "AB":
         yield case(kind, 7 + 2 * int(torch.randint(5, (), generator=generator)))
     for kind in "AB":
+        yield case(kind, 17 + 2 * int(torch.randint(20, (), generator=generator)))
+    for kind in "AB":
         yield case(kind, 4, about="an even kernel has no centre")
 
 
