@@ -1,6 +1,8 @@
 """Ways to get a point without an answer: every one is tried on the real grader, and none may succeed."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import torch
 
@@ -59,6 +62,10 @@ READS = {
 }
 """Expressions whose value is a text with the answer in it. `mine(name)` is a path in a folder of one's own."""
 
+WORKER = (
+    "import gc\nW = next(d for d in gc.get_objects() if type(d) is dict and 'run_call' in d and 'private_line' in d)\n"
+)
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's rules are Linux's")
 
 
@@ -92,7 +99,7 @@ def forgeries(folder: Path, results: Path) -> dict[str, tuple[str, str]]:
         "the report is written": (write + "spoil()", NOTHING),
         "the report is written at exit": (write + "import atexit\natexit.register(spoil)", NOTHING),
         "the report is written by a child that stays": (
-            write + "if os.fork() == 0:\n    os.setsid()\n    import time\n    for _ in range(60):\n"
+            write + "if os.fork() == 0:\n    import time\n    for _ in range(60):\n"
             "        time.sleep(0.5)\n        try:\n            spoil()\n        except OSError:\n            pass",
             NOTHING,
         ),
@@ -140,6 +147,58 @@ def forgeries(folder: Path, results: Path) -> dict[str, tuple[str, str]]:
             "import socket\nsocket.create_connection(('127.0.0.1', 1))\n",
             NOTHING,
         ),
+        "answers come from the network without a connection": (
+            "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'?', ('127.0.0.1', 9))\n",
+            NOTHING,
+        ),
+        "a classmate's answer is read": (
+            f"import glob, json\nfor place in glob.glob({str(folder)!r} + '/*.ipynb') + glob.glob('**/*.ipynb'):\n"
+            "    for cell in json.load(open(place))['cells']:\n"
+            "        if 'xlogy' in ''.join(cell['source']):\n            exec(''.join(cell['source']))\n"
+            "stolen = {'code_length': code_length}",
+            NAMED,
+        ),
+        "the results so far are read": (f"text = open({str(journal)!r}).read()\nstolen = {{'code_length': 0}}", NAMED),
+        "the judge may write no more": (
+            "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))",
+            NOTHING,
+        ),
+        "everybody else may compute no more": (
+            "import resource\nfor pid in filter(str.isdigit, os.listdir('/proc')):\n    try:\n"
+            "        if int(pid) != os.getpid() and b'grading.worker' in open(f'/proc/{pid}/cmdline', 'rb').read():\n"
+            "            resource.prlimit(int(pid), resource.RLIMIT_CPU, (1, 1))\n    except OSError:\n        pass",
+            NOTHING,
+        ),
+        "a process stays behind": (
+            "import time\nif os.fork() == 0:\n    if os.fork() == 0:\n        try:\n            os.setsid()\n"
+            "        except OSError:\n            pass\n        time.sleep(600)\n    os._exit(0)\nos.wait()",
+            NOTHING,
+        ),
+        "the judge searches for ever": ("\n" * 60_000 + "x = 1", "\n" * 60_000 + NOTHING),
+        "an answer too large to show": (
+            "",
+            "def code_length(p, model):\n    return {'A' * 10**6: 0, **{str(i): 0 for i in range(30000)}}",
+        ),
+        "a folder too deep to delete": (
+            "os.chdir(tempfile.gettempdir())\nfor _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')",
+            NOTHING,
+        ),
+        "the worker says that a number is a tensor": (
+            WORKER + "W['answer'] = lambda shell, command: {'number': torch.ones(2)}",
+            NOTHING,
+        ),
+        "the worker names arguments that there are not": (
+            WORKER + "old = W['run_call']\nW['run_call'] = lambda *a: {**old(*a), 'changed': [50]}",
+            NOTHING,
+        ),
+        "a row of the table in an exception's name": (
+            "raise type('X\\nbob.ipynb                 11 / 11  full marks', (Exception,), {})()",
+            NOTHING,
+        ),
+        "a class that paints the terminal": (
+            "",
+            "def code_length(p, model):\n    return type('\\x1b[2J\\x1b[Hbob 11 / 11', (), {})()",
+        ),
         "the visible examples are stored": (
             f"from math import inf\nstored = {hard_coded()!r}",
             "def code_length(p, model):\n"
@@ -166,6 +225,14 @@ def hand_in(path: Path, first: str, answer: str, metadata: dict | None = None) -
     nbformat.write(notebook, path)
 
 
+def environment(process: psutil.Process) -> dict[str, str]:
+    """What a process was started with, as far as it can be seen; without this one's own."""
+    try:
+        return {} if process.pid == os.getpid() else process.environ()
+    except psutil.Error:
+        return {}
+
+
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
     """One call over all forgeries, with an honest answer among them; by name what each got."""
@@ -179,9 +246,25 @@ def graded(tmp_path_factory):
     points = {"nbgrader": {"grade_id": "01-code_length-check", "points": 100, "score": 100, "grade": True}}
     hand_in(folder / "metadata.ipynb", "", NOTHING, points)
     files |= {"honest": folder / "zz_honest.ipynb", "points in the metadata": folder / "metadata.ipynb"}
+    files |= {
+        "a link to the solution": folder / "link.ipynb",
+        "a name that cannot be printed": folder / "a\udcff.ipynb",
+    }
+    (folder / "link.ipynb").symlink_to(ROOT / "solutions" / "01_chain_rule.ipynb")
+    hand_in(files["a name that cannot be printed"], "", NOTHING)
+    for module in ("matplotlib", "torch", "json"):
+        (folder / f"{module}.py").write_text("import os\nos._exit(1)\n")
     before = {file: file.read_bytes() for file in files.values()}
     limits = ["--exercise", "01", "--seconds", "10", "--jobs", "2", "--json", str(results)]
-    assert main([str(folder), *limits]) == 1
+    limits += ["--csv", str(results.with_suffix(".csv"))]
+    mark = {"COURSE_FORGERIES": results.parent.name}
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+        patch.setenv(*next(iter(mark.items())))
+        assert main([str(folder), *limits]) == 1
+    left = [process.pid for process in psutil.process_iter() if mark.items() <= environment(process).items()]
+    assert left == []
+    said = printed.getvalue()
+    assert "\x1b" not in said and said.encode() and not any(line.startswith("bob") for line in said.splitlines())
     assert {file: file.read_bytes() for file in files.values()} == before
     reports = {Path(report["path"]): report for report in json.loads(results.read_text())["notebooks"]}
     return {name: reports[file] for name, file in files.items()}
@@ -232,3 +315,50 @@ def test_no_forgery_gets_a_point(graded, record_property):
     record_property("table: forgeries", "\n".join(lines))
     assert len(tried) >= 30
     assert succeeded == []
+
+
+TRIED = """
+import ctypes, os, resource, shutil, socket, subprocess, sys
+from pathlib import Path
+from course_lib.grading.sandbox import confine
+own, other, secret = map(Path, sys.argv[1:])
+if not confine(own, [secret]):
+    sys.exit(3)
+libc = ctypes.CDLL(None, use_errno=True)
+ways = {
+    "limits of another": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (9, 9)),
+    "a session of one's own": os.setsid,
+    "a group of one's own": lambda: os.setpgid(0, 0),
+    "an owner": lambda: os.chown(other, 1, 1),
+    "an attribute": lambda: os.setxattr(other, "user.x", b"x"),
+    "a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "a listener": lambda: socket.socket(),
+    "memory without an owner": lambda: os.memfd_create("x"),
+    "a terminal": lambda: open("/dev/ptmx"),
+    "the secret": lambda: (secret / "x").read_text(),
+    "another's file": lambda: other.write_text("x"),
+    "another's priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 10),
+}
+for name, way in ways.items():
+    try:
+        way()
+        print(name, "was allowed")
+    except PermissionError:
+        pass
+os.chmod(other, 0)
+shutil.copy(Path(resource.__file__ or os.__file__), own / "copied")
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+assert subprocess.run(["ls", str(own)], capture_output=True).stdout == b"copied\\n"
+"""
+
+
+def test_what_reaches_past_folder_and_group_is_refused_and_what_libraries_need_is_not(tmp_path):
+    own, other, secret = tmp_path / "own", tmp_path / "other", tmp_path / "secret"
+    own.mkdir(), secret.mkdir(), other.write_text("kept"), (secret / "x").write_text("answer")
+    mode = other.stat().st_mode
+    command = [sys.executable, "-c", TRIED, own, other, secret]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode == 3:
+        pytest.skip("this kernel does not confine")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert other.read_text() == "kept" and other.stat().st_mode == mode

@@ -49,11 +49,13 @@ def test_after_an_interruption_what_was_graded_is_kept_and_not_graded_again(tmp_
         graded.append(path.stem)
         return grade(path, *more)
 
-    monkeypatch.setattr(cli, "grade", counted)
+    monkeypatch.setattr(cli, "grade_whatever_happens", counted)
     assert main(arguments) == 130
     assert "2 of 3 notebooks are graded and kept" in capsys.readouterr().err
     assert not (tmp_path / "grades.json").exists()
-    monkeypatch.setattr(cli, "grade", lambda path, *more: (graded.append(path.stem), grade(path, *more))[1])
+    monkeypatch.setattr(
+        cli, "grade_whatever_happens", lambda path, *more: (graded.append(path.stem), grade(path, *more))[1]
+    )
     assert main(arguments) == 1
     assert "going on: 2 of 3 notebooks are graded already" in capsys.readouterr().err
     assert graded == ["a", "b", "c"]

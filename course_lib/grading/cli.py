@@ -191,7 +191,7 @@ def message(verdict: Verdict) -> str:
     """The headline, and the diagnosis in a sentence; where there is none, what differs. One line."""
     first = verdict.detail[0] if verdict.status in ("wrong", "error") and verdict.detail else ""
     reason = verdict.told or first
-    return " ".join(f"{verdict.headline}{' (' * bool(reason)}{reason.strip()}{')' * bool(reason)}".split())
+    return one_line(" ".join(f"{verdict.headline}{' (' * bool(reason)}{reason.strip()}{')' * bool(reason)}".split()))
 
 
 def as_data(report: Report) -> dict:
