@@ -94,7 +94,7 @@ def test_pairs_in_the_ledger_agree_with_the_table_and_know_more():
     for before, after in PAIRS:
         a, b, found = *(known[key_of(name, "nll")] for name in (before, after)), known[key_of_pair(before, after)]
         apart = math.hypot(a.spread, b.spread)
-        assert found.value == pytest.approx(a.value - b.value, abs=apart)
+        assert found.value == pytest.approx(a.value - b.value, abs=3 * apart)
         assert found.spread < apart
 
 
