@@ -463,7 +463,9 @@ held = {
 for name in ("static/info_mmd", "static/info_adversary", "static/info_stein"):
     price, info = known[key_of_pair(name, "static/pixelvae")], known[key_of(name, "information")].value
     held[f"{VOICES[name]}: at least twice the ELBO's information: {info / elbo:.1f} times"] = info >= 2 * elbo
-    held[f"{VOICES[name]}: within a nat of its NLL: {saving(name, 'static/pixelvae')} behind"] = price.value + 2 * price.spread < 1
+    held[f"{VOICES[name]}: within a nat of its NLL: {saving(name, 'static/pixelvae')} behind"] = (
+        price.value + 2 * price.spread < 1
+    )
 for words, verdict in held.items():
     print(f"{'held' if verdict else 'not shown':<12}{words}")
 

@@ -35,7 +35,7 @@ def served(monkeypatch):
 def test_help_gives_each_verb_a_line(capsys):
     assert verbs.main(["--help"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    assert listed == ["lab", "test", "grade", "refresh", "train", "measure", "bench"]
+    assert listed == ["lab", "test", "grade", "progress", "update", "refresh", "train", "measure", "bench"]
 
 
 def test_the_verbs_can_be_listed_before_any_package_is_installed():
