@@ -220,7 +220,7 @@ show(
 
 # %% [markdown]
 # The factorised decoders give themselves away: each pixel is drawn without a look at its neighbours, hence the specks. Among the
-# others the strokes are right everywhere, and what is missing is the plan: a digit that is one.
+# others the strokes are mostly right, and what is missing is the plan: a digit that is one.
 #
 # ## What a code buys a short-sighted decoder
 #
