@@ -20,7 +20,9 @@ from course_lib.experiments.chapter_09 import (
     key_of_pair,
     markdown,
     pair,
+    reached,
     saving,
+    sight,
     stored,
 )
 from course_lib.measurement.ledger import results
@@ -68,6 +70,28 @@ def test_a_bar_is_met_at_the_bar_and_not_above(name):
     assert row(name, value=bar)["bar"] == f"{bar:.1f}, met"
     assert row(name, value=bar - 3.0)["bar"] == f"{bar:.1f}, met"
     assert row(name, value=bar + 1.26)["bar"] == f"{bar:.1f}, 1.3 above"
+
+
+def test_a_system_reaches_its_bar_with_any_of_its_models():
+    known = results()
+    for system, (bar, names) in chapter_09.SYSTEMS.items():
+        above = {key_of(n, "nll"): dataclasses.replace(known[key_of(n, "nll")], value=bar + 0.01) for n in names}
+        assert not reached(known | above)[system]
+        for name in names:
+            met = {key_of(name, "nll"): dataclasses.replace(known[key_of(name, "nll")], value=bar)}
+            assert reached(known | above | met)[system]
+
+
+def test_a_models_sight_is_how_far_a_pixel_reaches():
+    """By gradient: the last row's middle pixel moves with the pixel above it at that distance, and with none beyond."""
+    for name in ("static/pixelcnn", "static/narrow"):
+        model, far = zoo.load(name).double(), sight(name)
+        x = torch.full((1, 1, 28, 28), 0.5, dtype=torch.float64, requires_grad=True)
+        logits = model(x)
+        (gradient,) = torch.autograd.grad(logits[..., 27, 14].sum(), x)
+        rows = gradient[0, 0].abs().sum(1)
+        assert rows[27 - far] > 0
+        assert rows[: 27 - far].sum() == 0
 
 
 def test_a_bound_is_told_from_an_exact_number():
