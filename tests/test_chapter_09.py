@@ -17,7 +17,9 @@ from course_lib.experiments.chapter_09 import (
     cells,
     from_cards,
     key_of,
+    key_of_lead,
     key_of_pair,
+    lead,
     markdown,
     pair,
     reached,
@@ -70,6 +72,18 @@ def test_a_bar_is_met_at_the_bar_and_not_above(name):
     assert row(name, value=bar)["bar"] == f"{bar:.1f}, met"
     assert row(name, value=bar - 3.0)["bar"] == f"{bar:.1f}, met"
     assert row(name, value=bar + 1.26)["bar"] == f"{bar:.1f}, 1.3 above"
+
+
+def test_a_lead_is_positive_when_more_is_gained_on_known_pictures_and_agrees_with_the_four_means():
+    assert lead(Mean(3.0, 0.3), Mean(1.0, 0.4)) == Mean(2.0, 0.5)
+    known = results()
+    for name, wide in chapter_09.WIDER.items():
+        whole = {
+            model: [known[f"09.seen.{model.replace('/', '.')}.{which}"].value for which in ("train", "test")]
+            for model in (name, wide)
+        }
+        ahead = {model: test - train for model, (train, test) in whole.items()}
+        assert known[key_of_lead(name)].value == pytest.approx(ahead[wide] - ahead[name], abs=1e-4)
 
 
 def test_a_system_reaches_its_bar_with_any_of_its_models():

@@ -159,25 +159,35 @@ SEEN = tuple(
     f"static/{kind}" for kind in ("pixelcnn", "pixelcnn_wide", "vae", "pixelvae", "info_mmd", "vlae", "vlae_wide")
 )
 """The models that are asked about pictures they were trained on."""
+WIDER = {name: f"{name}_wide" for name in ("static/pixelcnn", "static/vlae")}
 
 
 def seen() -> Iterator[Result]:
     """NLL, or for a VAE the negative ELBO, of COMPARED pictures that were trained on and of as many new ones."""
     source = DATA["static"]
     pictures = {"train": source.train()[:COMPARED], "test": source.test().images[:COMPARED]}
-    for name in SEEN:
-        for which, x in pictures.items():
-            nats = Mean.of(per_image(load(name), x))
-            yield Result(
-                f"09.seen.{name.replace('/', '.')}.{which}",
-                "",
-                f"NLL, for a VAE -ELBO, {COMPARED:,} {which} pictures: {name}",
-                nats.value,
-                NATS,
-                nats.standard_error,
-                seeds=(0,),
-                hardware=hardware("cpu"),
-            )
+    found = {(name, which): per_image(load(name), x) for name in SEEN for which, x in pictures.items()}
+    for (name, which), nats in found.items():
+        what = f"NLL, for a VAE -ELBO, {COMPARED:,} {which} pictures: {name}"
+        yield of_pictures(f"09.seen.{name.replace('/', '.')}.{which}", what, Mean.of(nats))
+    for name, wide in WIDER.items():
+        train, test = (Mean.of(found[name, which] - found[wide, which]) for which in pictures)
+        yield of_pictures(key_of_lead(name), f"lead on known pictures: {wide} less {name}", lead(train, test))
+
+
+def lead(train: Mean, test: Mean) -> Mean:
+    """By how many nats more a model gains on another, image by image, on pictures trained on than on new ones."""
+    return Mean(train.value - test.value, math.hypot(train.standard_error, test.standard_error))
+
+
+def of_pictures(key: str, what: str, nats: Mean) -> Result:
+    """What a mean over pictures says."""
+    return Result(key, "", what, nats.value, NATS, nats.standard_error, seeds=(0,), hardware=hardware("cpu"))
+
+
+def key_of_lead(name: str) -> str:
+    """Where the ledger keeps by how much the wide model's lead on known pictures is larger than this one's."""
+    return f"09.seen.{name.replace('/', '.')}.wider"
 
 
 PAIRS = (

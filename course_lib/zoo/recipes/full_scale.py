@@ -45,7 +45,7 @@ FACTORISED = dict(image_shape=SHAPE, code_size=20, hidden=64)
 
 @dataclass(frozen=True)
 class Kind:
-    """What one model is made of and how it learns: about half an hour on one CPU core, or less."""
+    """What one model is made of and how it learns: minutes on one CPU core, or an hour and a half."""
 
     purpose: str
     builder: str
